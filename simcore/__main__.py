@@ -1,0 +1,5 @@
+"""``python -m simcore`` is the command ``simcore``."""
+
+from simcore.cli import main
+
+main()
