@@ -130,7 +130,7 @@ class FreeCounts(_Part):
 
     node: int
     zone: str
-    type: Migratetype | None
+    type: Migratetype | None = None
     blocks: Annotated[tuple[Count, ...], Field(min_length=ORDERS, max_length=ORDERS)]
 
 
@@ -149,12 +149,16 @@ class PageSnapshot(_Part):
         free: pages on the buddy lists.
         unmarked: pages without any flag: on a per-CPU list, or taken by the kernel for itself. Whole pageblocks of
             them are left out.
-        types: pageblock types by first pfn, [first pageblock, count, type], inferred from what lies in them.
+        recent: unmarked pages that were not so a moment before: freed since, most of them, so at the lists' heads.
+        tables: pages that hold page tables, which come and go with processes.
+        types: pageblock types, [first pageblock, count, type], inferred from what lies in them.
         misfit: free blocks that the inferred types assign to another type than the counts of /proc/pagetypeinfo.
     """
 
     free: str
     unmarked: str
+    recent: str = ""
+    tables: str = ""
     types: tuple[tuple[int, int, Migratetype], ...]
     misfit: Count = 0
 

@@ -1,0 +1,320 @@
+"""Footprints: what tasks, files and mappings take from the page allocator, as presets read from YAML."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from importlib import resources
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.kernel.slab import PAGE_SIZE_BYTES, slab_geometry
+
+__all__ = [
+    "BackgroundSpec",
+    "Footprints",
+    "FootprintsError",
+    "GracePeriodSpec",
+    "MmuGatherSpec",
+    "SlabCacheSpec",
+    "Step",
+    "XarraySpec",
+    "fdtable_orders",
+    "footprint_presets",
+    "load_footprints",
+]
+
+Migratetype = Literal["unmovable", "movable", "reclaimable"]
+PageTableLevel = Literal["pte", "pmd", "pud", "p4d", "pgd", "kernel"]
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Order = Annotated[int, Field(ge=0, le=10)]
+
+
+class FootprintsError(ValueError):
+    """A footprints preset that does not exist or says something impossible."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SlabCacheSpec(_Frozen):
+    """A slab cache; slab order and objects per slab follow from `object_bytes` (aligned size) and the CPUs.
+
+    Attributes:
+        object_bytes: Size of an object with its alignment and debugging, bytes.
+        migratetype: What its pages are asked for as.
+        boot_free: Objects that the boot left before a new slab has to be taken.
+        typesafe_by_rcu: An empty slab's pages go back only after a grace period.
+        merges: Names of the caches that SLUB keeps as this one.
+    """
+
+    object_bytes: Positive
+    migratetype: Migratetype
+    boot_free: Count = 0
+    typesafe_by_rcu: bool = False
+    merges: tuple[str, ...] = ()
+
+
+class GracePeriodSpec(_Frozen):
+    """When callbacks run that wait for an RCU grace period, in nanoseconds of the guest's clock.
+
+    Attributes:
+        tick_ns: The timer tick, in whose softirq callbacks run.
+        switching_age_ns: While tasks switch, a callback runs at the first tick after it waited this long.
+        alone_ns: While one task runs without ever sleeping, the times between two rounds, each of which runs
+            everything queued; the last one repeats.
+        many_callbacks: Callbacks waiting from which on RCU does not wait for a task that runs alone.
+    """
+
+    tick_ns: Positive
+    switching_age_ns: Positive
+    alone_ns: tuple[Positive, ...] = Field(min_length=1)
+    many_callbacks: Positive = 10_000
+    confidence: str = ""
+
+
+class XarraySpec(_Frozen):
+    """Page-cache and IDR nodes: slots of one node, and the cache that nodes come from."""
+
+    slots: Positive
+    cache: str
+
+    def nodes(self, entries: int) -> int:
+        """Nodes of an xarray whose first `entries` slots are used; a single entry at index 0 needs none."""
+        if entries <= 1:
+            return 0
+        total, level = 0, entries
+        while level > 1 or total == 0:
+            level = -(-level // self.slots)
+            total += level
+        return total
+
+    def new_nodes(self, index: int) -> int:
+        """Nodes taken when `index` is stored, slots being used in ascending order (`xas_create`)."""
+        return self.nodes(index + 1) - self.nodes(index)
+
+
+class MmuGatherSpec(_Frozen):
+    """Where unmapping collects pages: entries on the stack, entries per gather page, most gather pages."""
+
+    on_stack: Positive
+    per_page: Positive
+    max_pages: Positive
+
+    def gather_pages(self, pages: int) -> int:
+        """Gather pages taken to collect `pages` pages before a flush, each when the last batch is full."""
+        if pages < self.on_stack:
+            return 0
+        return min(self.max_pages, 1 + (pages - self.on_stack) // self.per_page)
+
+
+class Step(_Frozen):
+    """One step of an operation: takes `pages`, an `object` or a `page_table` page, or gives a label back.
+
+    Attributes:
+        pages: What the pages are for, the kind that a request carries.
+        object: Name of the slab cache that an object is taken from.
+        page_table: Level of the page-table page.
+        give: Label of what goes back; `count` of them, the last taken first, or all if `count` is left out.
+        count: How many.
+        order: Order of each page.
+        bulk: The pages are one bulk request.
+        label: Name under which a later `give` finds what was taken.
+        whose: Who pays.
+        every: The step happens at every n-th run of its operation, from run `first` on.
+        with_flag: The step happens only if the caller sets this flag (`with` in YAML).
+        per_generation: `count` is multiplied by the depth of the task in the tree of forks.
+        when: When a give happens: at once, after a grace period, or by a worker after one.
+        how: Whether pages go back one by one or in a batch.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    pages: str | None = None
+    object: str | None = None
+    page_table: PageTableLevel | None = None
+    give: str | None = None
+    count: Positive | None = None
+    order: Order = 0
+    migratetype: Migratetype = "unmovable"
+    bulk: bool = False
+    label: str = ""
+    whose: Literal["task", "parent", "file", "mapping", "kernel"] = "task"
+    every: Positive = 1
+    first: Positive | None = None
+    with_flag: str | None = Field(default=None, alias="with")
+    per_generation: bool = False
+    when: Literal["now", "rcu", "worker"] = "now"
+    how: Literal["single", "batched"] = "single"
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Step:
+        given = [
+            name for name in ("pages", "object", "page_table", "give") if getattr(self, name) is not None
+        ]
+        if len(given) != 1:
+            raise ValueError(
+                f"a step is one of pages, object, page_table and give, not {given or 'none of them'}"
+            )
+        if self.give is None and not self.label:
+            raise ValueError(f"a step that takes {given[0]} needs a label")
+        return self
+
+    def happens_at(self, run: int) -> bool:
+        """Whether the step happens at the operation's `run`, counted from 1."""
+        first = self.every if self.first is None else self.first
+        return run >= first and (run - first) % self.every == 0
+
+
+class BackgroundSpec(_Frozen):
+    """An operation that the kernel runs by itself, `after_ns` after the start of the workload."""
+
+    after_ns: Count
+    operation: str
+
+
+class Footprints(_Frozen):
+    """A preset: slab caches, operations as ordered steps, and the rules between them.
+
+    Attributes:
+        flags: Flags that hold for every operation.
+        pagevec: Pages that truncation gives back in one batch.
+    """
+
+    name: str
+    source: str
+    confidence: str
+    caches: dict[str, SlabCacheSpec]
+    flags: frozenset[str] = frozenset()
+    background: tuple[BackgroundSpec, ...] = ()
+    grace_period: GracePeriodSpec
+    xarray: XarraySpec
+    mmu_gather: MmuGatherSpec
+    pagevec: Positive
+    operations: dict[str, tuple[Step, ...]]
+
+    @model_validator(mode="after")
+    def _caches_exist(self) -> Footprints:
+        known = self.cache_names()
+        used = [
+            (name, step.object) for name, steps in self.operations.items() for step in steps if step.object
+        ]
+        for operation, cache in [*used, ("xarray", self.xarray.cache)]:
+            if cache not in known:
+                raise ValueError(f"{operation}: " + _unknown("slab cache", cache, known))
+        for entry in self.background:
+            if entry.operation not in self.operations:
+                raise ValueError("background: " + _unknown("operation", entry.operation, self.operations))
+        return self
+
+    def cache_names(self) -> dict[str, str]:
+        """The cache behind each name that a step may use: its own, and those that it is merged with."""
+        names: dict[str, str] = {}
+        for cache, spec in self.caches.items():
+            for name in (cache, *spec.merges):
+                if name in names:
+                    raise ValueError(f"{name} is served by the slab caches {names[name]} and {cache}")
+                names[name] = cache
+        return names
+
+    def steps(self, operation: str) -> tuple[Step, ...]:
+        """The steps of an operation.
+
+        Raises:
+            FootprintsError: If the preset has no such operation.
+        """
+        try:
+            return self.operations[operation]
+        except KeyError:
+            raise FootprintsError(_unknown("operation", operation, self.operations)) from None
+
+    def pages_per_run(self, operation: str, cpus: int = 1, flags: Iterable[str] = ()) -> dict[str, float]:
+        """Mean pages that one run of an operation keeps, by migratetype; slab pages shared among objects.
+
+        Objects that the operation gives back itself are not counted.
+        """
+        pages = {"unmovable": 0.0, "movable": 0.0, "reclaimable": 0.0}
+        names, holds = self.cache_names(), self.flags.union(flags)
+        taken: dict[str, Step] = {}
+        for step in self.steps(operation):
+            if step.with_flag is not None and step.with_flag not in holds:
+                continue
+            count = (step.count or 1) / step.every
+            counted = step
+            if step.give is not None:
+                if step.give not in taken:
+                    continue
+                counted, count = taken[step.give], -count
+            else:
+                taken[step.label] = step
+            if counted.object is not None:
+                spec = self.caches[names[counted.object]]
+                order, objects = slab_geometry(spec.object_bytes, cpus)
+                pages[spec.migratetype] += count * (1 << order) / objects
+            else:
+                pages[counted.migratetype] += count * (1 << counted.order)
+        return pages
+
+
+def fdtable_orders(fd: int) -> list[int]:
+    """Orders of the pages taken when descriptor `fd` makes a task's table grow (6.1, `alloc_fdtable`).
+
+    The table doubles when it is full. Its array of pointers, and its bitmaps, are pages of their own only
+    above 8 KiB; smaller ones are kmalloc objects.
+
+    Args:
+        fd: The descriptor about to be used.
+    """
+    if fd < 256 or fd & (fd - 1):
+        return []
+    descriptors = 2 * fd
+    bitmap_longs = descriptors // 64
+    sizes_bytes = (8 * descriptors, 2 * descriptors // 8 + 8 * -(-bitmap_longs // 64))
+    return [
+        (-(-size // PAGE_SIZE_BYTES) - 1).bit_length() for size in sizes_bytes if size > 2 * PAGE_SIZE_BYTES
+    ]
+
+
+def footprint_presets() -> list[str]:
+    """Names of the presets that come with the package."""
+    folder = resources.files("models.kernel") / "presets" / "footprints"
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def load_footprints(name: str) -> Footprints:
+    """Loads a preset by name.
+
+    Raises:
+        FootprintsError: If there is no such preset.
+        pydantic.ValidationError: If the preset's file is wrong.
+    """
+    names = footprint_presets()
+    if name not in names:
+        raise FootprintsError(_unknown("footprints preset", name, names))
+    return Footprints.model_validate(_read(name))
+
+
+def _read(name: str) -> dict[str, Any]:
+    """A preset's mapping; `base` names a preset whose keys (and operations, one by one) it replaces."""
+    file = resources.files("models.kernel") / "presets" / "footprints" / f"{name}.yaml"
+    data: dict[str, Any] = yaml.load(file.read_text("utf-8"), Loader=yaml.CSafeLoader)
+    base = data.pop("base", None)
+    if base is None:
+        return data
+    merged = _read(base)
+    operations = {**merged["operations"], **data.pop("operations", {})}
+    return {**merged, **data, "operations": operations}
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, 1)
+    return f"unknown {what} {name!r}; " + (
+        f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}"
+    )

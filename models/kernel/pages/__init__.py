@@ -1,0 +1,1 @@
+"""The page allocator: zones, buddy lists, per-CPU lists, fallback between migratetypes, watermarks."""

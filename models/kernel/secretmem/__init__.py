@@ -1,0 +1,1 @@
+"""Secretmem policies: where secret pages come from and how they leave the direct map."""
