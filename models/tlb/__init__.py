@@ -1,0 +1,1 @@
+"""What translation costs: TLBs, page walks, popularity; the exact and the analytic model."""

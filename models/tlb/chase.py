@@ -1,0 +1,149 @@
+"""What a step of a pointer chase costs: one line of each page, in a fixed random order."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from models.machine.tlb import PageSize, TlbPreset
+from models.tlb.exact import ExactTlb
+from models.tlb.hierarchy import SIZE_CODE, SIZE_SHIFT, Hierarchy
+from models.tlb.walk import LINE_BYTES, PTES_PER_LINE
+
+__all__ = ["ChaseStep", "predict_chase"]
+
+_WARM_ROUNDS, _COUNTED_ROUNDS = 12, 3
+
+
+@dataclass(frozen=True)
+class ChaseStep:
+    """One dependent step of a chase.
+
+    Attributes:
+        ns: Predicted time.
+        miss_l1: Steps that miss the first TLB level.
+        walks: Steps that walk.
+        data_cycles: Cycles of the load itself.
+        walk_cycles: Cycles of a walk.
+    """
+
+    ns: float
+    miss_l1: float
+    walks: float
+    data_cycles: float
+    walk_cycles: float
+
+
+def predict_chase(
+    preset: TlbPreset,
+    n_pages: int,
+    *,
+    guest_page: PageSize = "4K",
+    host_page: PageSize | None = None,
+    frames: Literal["contiguous", "scattered"] = "contiguous",
+    seed: int = 0,
+) -> ChaseStep:
+    """Predict a chase over one line of each of ``n_pages`` 4K pages.
+
+    The line's offset moves on from page to page. The TLBs are run exactly. The data caches are taken as
+    LRU: a chase returns to a data line after it has been everywhere else, so that a set that is asked for
+    more lines than it has ways keeps none of them; table lines are shared by pages and come back after a
+    random, exponentially distributed time. L1D sets are picked by the offset in the page and fill evenly, L2
+    sets also by the frame and fill at random.
+
+    Args:
+        preset: The CPU.
+        n_pages: Pages of 4K in the footprint.
+        guest_page: How the tables of the process map them.
+        host_page: How the host maps the virtual machine; None on bare metal.
+        frames: Whether guest frames follow one another, so that eight pages share a line of the host's
+            tables.
+        seed: Of the order of visits.
+
+    Raises:
+        ValueError: No page at all.
+    """
+    if n_pages < 1:
+        raise ValueError(f"a chase needs a page, not {n_pages}")
+    miss_l1, walks = _tlb_rates(preset, n_pages, guest_page, host_page, seed)
+    caches = preset.caches
+    guest_shift = SIZE_SHIFT[SIZE_CODE[guest_page]]
+    # Kinds of table lines that a walk reads: how many lines there are, and how many references of each a walk
+    # makes.
+    tables = [(_line_count(n_pages, guest_shift), 1.0)]
+    regions = n_pages / 512
+    pde = preset.paging_structure_caches.pde
+    if guest_page == "4K":
+        tables.append((_line_count(n_pages, 9), max(0.0, 1.0 - pde / regions)))
+    if host_page is not None:
+        host_shift = SIZE_SHIFT[SIZE_CODE[host_page]]
+        scattered = frames == "scattered"
+        tables.append(
+            (float(n_pages) if scattered and not host_shift else _line_count(n_pages, host_shift), 1.0)
+        )
+        if host_page == "4K":
+            # Scattered frames lie in as many host page tables as there are pages, for the caches' purposes.
+            units = float(n_pages) if scattered else regions
+            tables.append((max(1.0, units / PTES_PER_LINE), max(0.0, 1.0 - pde / units)))
+    table_lines = [(count, references * walks) for count, references in tables if references * walks > 0]
+    sets_l2 = caches.l2_kib * 1024 / LINE_BYTES / caches.l2_ways
+    lines_l1, lines_l2 = (kib * 1024 / LINE_BYTES for kib in (caches.l1d_kib, caches.l2_kib))
+    live = n_pages + sum(min(count, n_pages * rate) for count, rate in table_lines)
+    in_l1 = 1.0 if live <= lines_l1 else 0.0
+    in_l2 = max(in_l1, _poisson_below(live / sets_l2, caches.l2_ways))
+    l1, l2, l3 = float(caches.l1d_cycles), float(caches.l2_cycles), float(caches.l3_cycles)
+    data = in_l1 * l1 + (in_l2 - in_l1) * l2 + (1.0 - in_l2) * l3
+    time_l1, time_l2 = _time(table_lines, lines_l1, n_pages), _time(table_lines, lines_l2, n_pages)
+    walk = float(preset.walk_start_cycles + (preset.nested_walk_cycles if host_page is not None else 0))
+    for count, references in tables:
+        rate = references * walks / count
+        far1, far2 = math.exp(-rate * time_l1), math.exp(-rate * time_l2)
+        if count >= n_pages:  # one line a page: it comes back as regularly as the page's data
+            far1, far2 = 1.0 - in_l1, 1.0 - in_l2
+        walk += references * ((1.0 - far1) * l1 + (far1 - far2) * l2 + far2 * l3)
+    cycles = data + miss_l1 * preset.l2_latency_cycles + walks * walk
+    return ChaseStep(cycles / preset.ghz, miss_l1, walks, data, walk)
+
+
+def _tlb_rates(
+    preset: TlbPreset, n_pages: int, guest_page: PageSize, host_page: PageSize | None, seed: int
+) -> tuple[float, float]:
+    hierarchy = Hierarchy.from_preset(preset, host_page=host_page, coalesce=False)
+    tlb = ExactTlb(hierarchy, seed=seed)
+    order = np.random.default_rng(seed).permutation(n_pages)
+    sizes = np.full(n_pages, SIZE_CODE[guest_page], np.uint8)
+    for _ in range(_WARM_ROUNDS):
+        tlb.run(order, sizes=sizes)
+    counts = tlb.run(np.tile(order, _COUNTED_ROUNDS), sizes=np.tile(sizes, _COUNTED_ROUNDS))
+    return counts.l1_miss_rate, counts.walk_rate
+
+
+def _line_count(n_pages: int, shift: int) -> float:
+    return max(1.0, n_pages / (1 << shift) / PTES_PER_LINE)
+
+
+def _time(tables: list[tuple[float, float]], capacity: float, n_pages: int) -> float:
+    """Return the steps that fill a cache of ``capacity`` lines once (bisection on lines seen)."""
+
+    def seen(steps: float) -> float:
+        return min(steps, n_pages) + sum(count * -math.expm1(-rate / count * steps) for count, rate in tables)
+
+    low, high = 0.0, 64.0 * capacity
+    if seen(high) <= capacity:
+        return high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if seen(middle) < capacity else (low, middle)
+    return high
+
+
+def _poisson_below(mean: float, ways: int) -> float:
+    """Return P(fewer than ``ways`` other lines in a line's set), the set filling at random."""
+    term, total = math.exp(-mean), 0.0
+    for k in range(ways):
+        total += term
+        term *= mean / (k + 1)
+    return total
