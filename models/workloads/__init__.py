@@ -1,0 +1,1 @@
+"""Workloads: SimPy processes that act for tasks, and the only place where simulated time passes."""

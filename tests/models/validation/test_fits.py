@@ -1,0 +1,71 @@
+"""Fits: they give back what they were made from, use what is there to be fitted, and stand in the configurations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from models.machine.costs import load_costs
+from models.validation.fits import fit_removal, fit_shootdown, fit_storm, published, throughput
+
+BROADCAST_NS = load_costs("haswell_bare_metal").values.flush_broadcast_ns.value
+CONFIGS = Path(__file__).parents[3] / "configs" / "validation"
+
+
+def config(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((CONFIGS / name).read_text())
+    return loaded
+
+
+def test_the_flush_of_the_cost_preset_is_the_fitted_one() -> None:
+    """a and b of the preset are those that the published shootdown gives, rounded."""
+    fit = fit_shootdown(published()["shootdown_haswell_2019"])
+    flush = load_costs("haswell_bare_metal").flush
+    assert flush.a_ns == pytest.approx(fit.a_ns, rel=0.05)
+    assert flush.b_ns_per_cpu == pytest.approx(fit.b_ns_per_cpu, rel=0.05)
+
+
+def test_removal_gives_its_row_back_and_its_constants_stand_in_the_configurations() -> None:
+    """Pages and work reproduce the row; base and work of all files are theirs, scaled by the other machine's base."""
+    row = published()["xpfo_2019"]["i5_3550_4cpu"]
+    flush = load_costs("haswell_bare_metal").flush
+    fit = fit_removal(row, flush, 4)
+    each = fit.work_ns + flush.initiator_ns(1, 3) + 3 * flush.receiver_ns(1)
+    assert row["base"] + fit.pages * each / 1e9 == pytest.approx(row["xpfo"])
+    assert row["base"] + fit.pages * (fit.work_ns + flush.local_ns(1)) / 1e9 == pytest.approx(row["deferred_flush"])
+    four = config("xpfo_4cpu.yaml")["workloads"]["make"]
+    assert (four["base"], four["work"]) == (f"{fit.base_ns:.0f}ns", f"{fit.work_ns:.0f}ns")
+    many = config("xpfo_96cpu.yaml")["workloads"]["make"]
+    other = published()["xpfo_2019"]["xeon_8160_96cpu"]["base"]
+    assert int(many["base"][:-2]) == pytest.approx(other * 1e9 / fit.pages, rel=0.001)
+    assert int(many["work"][:-2]) == pytest.approx(fit.work_ns * other / row["base"], rel=0.001)
+
+
+def test_both_machines_have_one_set_of_flush_constants() -> None:
+    """No configuration of a removal replaces a cost of the preset."""
+    for path in CONFIGS.glob("*xpfo*.yaml"):
+        assert "cost_values" not in path.read_text()
+    assert "cost_values" not in (CONFIGS / "guest_memfd.yaml").read_text()
+
+
+def test_the_storm_is_fitted_to_four_threads_and_fewer() -> None:
+    """Other numbers behind 4 threads change nothing; the fit gives the rows back; its constants stand in the file."""
+    rows = published()["invlpgb_2025"]
+    fit = fit_storm(rows, BROADCAST_NS)
+    spoilt = {**rows, "ipi": rows["ipi"][:3] + [1] * 5, "invlpgb": rows["invlpgb"][:3] + [1] * 5}
+    assert fit_storm(spoilt, BROADCAST_NS) == fit
+    told = throughput(4, fit.work_ns + BROADCAST_NS, fit.shared_ns)
+    asked = throughput(4, fit.work_ns + fit.a_ns + 3 * fit.interrupted_ns, fit.shared_ns)
+    assert told * 1e6 == pytest.approx(rows["invlpgb"][2], abs=1)
+    assert asked * 1e6 == pytest.approx(rows["ipi"][2], abs=1)
+    file = config("invlpgb.yaml")
+    values = file["machine"]["cost_values"]
+    flush = load_costs("haswell_bare_metal").with_values(values).flush
+    assert flush.broadcast_ns == BROADCAST_NS
+    assert values["flush_a_ns"] == pytest.approx(fit.a_ns, abs=1)
+    assert flush.b_ns_per_cpu + flush.receiver_ns(1) == pytest.approx(fit.interrupted_ns, abs=2)
+    for workload in file["workloads"].values():
+        assert (workload["work"], workload["shared"]) == (f"{fit.work_ns:.0f}ns", f"{fit.shared_ns:.0f}ns")

@@ -1,0 +1,210 @@
+"""Tasks in time: what an operation takes, who waits for whom, and how tasks die."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import simpy
+
+from models.kernel.errors import KernelRefusal
+from models.kernel.limits import User
+from models.workloads.cpus import SLICE_NS
+from models.workloads.thread import Killed, System, Thread
+from tests.models.kernel.machines import absent_pages
+from tests.models.kernel.systems import check_owners_of, system, thread_of
+
+Life = Generator[simpy.Event, Any, Any]
+
+
+def live(system: System, *lives: Life) -> list[simpy.Process]:
+    processes = [system.env.process(life) for life in lives]
+    while system.env.advance(1000):
+        pass
+    return processes
+
+
+def secret_pages(thread: Thread, pages: int) -> Life:
+    yield from thread.run()
+    file = yield from thread.open_secret(pages)
+    mapping = yield from thread.map_secret(file, pages)
+    yield from thread.touch_secret(mapping, pages)
+    return mapping
+
+
+def test_operations_take_the_time_that_they_cost() -> None:
+    """Opening, mapping and faulting moves the clock by at least the costs of the preset."""
+    machine = system()
+    costs = machine.kernel.costs
+    seen: list[int] = []
+
+    def life(thread: Thread) -> Life:
+        yield from thread.run()
+        file = yield from thread.open_secret(3)
+        seen.append(machine.env.now)
+        mapping = yield from thread.map_secret(file, 3)
+        seen.append(machine.env.now)
+        yield from thread.touch_secret(mapping, 3)
+        seen.append(machine.env.now)
+
+    live(machine, life(thread_of(machine)))
+    assert seen[0] == costs.ns("memfd_secret") + costs.ns("ftruncate")
+    assert seen[1] - seen[0] == costs.ns("mmap")
+    assert seen[2] - seen[1] >= 3 * costs.ns("secret_fault")
+
+
+def test_a_refusal_takes_time_and_only_that_of_the_refused() -> None:
+    """What the kernel spent on saying no is not charged to whoever comes next."""
+    machine = system()
+    taken: list[int] = []
+
+    def life(thread: Thread) -> Life:
+        yield from thread.run()
+        with pytest.raises(KernelRefusal):
+            yield from thread.open_secret(1)
+        taken.append(machine.env.now)
+        yield from thread.spend()
+        taken.append(machine.env.now)
+
+    live(machine, life(thread_of(machine, User("user", files_max=0))))
+    assert 0 < taken[0] == taken[1]
+
+
+def test_beyond_the_end_of_a_file_a_task_dies() -> None:
+    """SIGBUS, with the pages that it got."""
+    machine = system()
+
+    def life(thread: Thread) -> Life:
+        yield from thread.run()
+        file = yield from thread.open_secret(2)
+        mapping = yield from thread.map_secret(file, 5)
+        with pytest.raises(Killed, match="SIGBUS"):
+            yield from thread.touch_secret(mapping, 5)
+        return mapping.touched
+
+    (process,) = live(machine, life(thread_of(machine)))
+    assert process.value == 2
+
+
+def test_tasks_share_one_cpu_in_slices() -> None:
+    """While others wait, nobody keeps the CPU much longer than a slice; all get their pages."""
+    machine = system(memory="256MiB")
+    ran: list[tuple[int, int]] = []
+
+    def life(thread: Thread, name: int) -> Life:
+        yield from thread.run()
+        for _ in range(40):
+            began = machine.env.now
+            yield from thread.touch(200)
+            ran.append((name, machine.env.now - began))
+        yield from thread.exit()
+
+    live(machine, *(life(thread_of(machine), name) for name in range(3)))
+    changes = sum(one[0] != other[0] for one, other in pairwise(ran))
+    assert changes >= 6
+    assert machine.env.now >= 3 * SLICE_NS
+    assert machine.cpus.running == 0
+
+
+def test_a_killed_task_gives_everything_back() -> None:
+    """OOM on a full machine: the largest task dies, its secret pages are restored, and the others go on."""
+    machine = system(cpus=2)
+    ended: list[str] = []
+
+    def life(thread: Thread, pages: int, name: str) -> Life:
+        thread.task.process = machine.env.active_process
+        try:
+            yield from secret_pages(thread, 100)
+            yield from thread.touch(pages)
+            ended.append(f"{name} done")
+        except (Killed, simpy.Interrupt):
+            ended.append(f"{name} killed")
+        thread.task.process = None
+        yield from thread.exit()
+
+    live(machine, life(thread_of(machine), 100_000, "large"), life(thread_of(machine), 4000, "small"))
+    assert sorted(ended) == ["large killed", "small done"]
+    assert machine.kernel.oom_kills == 1
+    assert absent_pages(machine.kernel.store) == 0
+    assert not machine.kernel.tasks
+    check_owners_of(machine.kernel)
+
+
+def test_a_pool_without_memory_livelocks_and_lets_others_run() -> None:
+    """Under 6.1 the fault is retried for ever; whoever can make use of the CPU gets it."""
+    machine = system(policy="pmd_pool")
+    done: list[int] = []
+
+    def spinner(thread: Thread) -> Life:
+        thread.task.process = machine.env.active_process
+        yield from secret_pages(thread, 1 << 16)
+
+    def other(thread: Thread) -> Life:
+        yield machine.env.timeout(10**9)
+        yield from thread.run()
+        yield from thread.touch(10)
+        done.append(machine.env.now)
+
+    live(machine, spinner(thread_of(machine, User("root", cap_ipc_lock=True))), other(thread_of(machine)))
+    assert machine.livelocked == 1
+    assert machine.kernel.oom_kills == 0
+    assert done
+
+
+def test_a_task_killed_when_a_cpu_has_just_become_its_own_gives_it_back() -> None:
+    """No CPU is lost between the scheduler's decision and a signal in the same instant."""
+    machine = system()
+    first, second, third = (thread_of(machine) for _ in range(3))
+    got: list[str] = []
+
+    def holder() -> Life:
+        yield from first.run()
+        yield machine.env.timeout(100)
+        first.sleep()
+        victim.interrupt("SIGKILL")
+
+    def waiting() -> Life:
+        try:
+            yield from second.run()
+            got.append("second")
+        except simpy.Interrupt:
+            pass
+
+    def patient() -> Life:
+        yield from third.run()
+        got.append("third")
+        third.sleep()
+
+    machine.env.process(holder())
+    victim = machine.env.process(waiting())
+    live(machine, patient())
+    assert got == ["third"]
+    assert machine.cpus.running == 0
+
+
+def test_an_interrupted_cpu_ends_later() -> None:
+    """A fault on another CPU flushes all: an operation in progress is put off by the interrupt's time."""
+
+    def ends(other_faults: bool) -> int:
+        machine = system(cpus=2)
+        end: list[int] = []
+
+        def long() -> Life:
+            thread = thread_of(machine)
+            yield from thread.run()
+            machine.kernel.spent_ns = 1_000_000
+            yield from thread.spend()
+            end.append(machine.env.now)
+
+        lives = [long()]
+        if other_faults:
+            lives.append(secret_pages(thread_of(machine), 10))
+        live(machine, *lives)
+        return end[0]
+
+    machine = system(cpus=2)
+    interrupted = int(machine.kernel.state.costs[0]["interrupted"])
+    assert interrupted > 0
+    assert ends(True) - ends(False) >= 10 * interrupted
