@@ -1,0 +1,1 @@
+"""Real kernels: recordings of them, this machine, and how the model compares."""

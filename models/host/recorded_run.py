@@ -1,0 +1,197 @@
+"""Running a recorded workload with the model's own tasks: the run itself, and what is read at each of its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from models.kernel.entities import SecretFile
+from models.kernel.kernel import Kernel
+from models.kernel.layout import CHAINS, FILE_PAGES
+from models.kernel.limits import UNLIMITED, User
+from models.kernel.programs import SCRATCH
+from models.workloads.base import Workload, WorkloadConfig
+from models.workloads.churn import Churn
+from models.workloads.files import ManyFiles, OneFile
+from models.workloads.fork_bomb import ForkBomb
+from models.workloads.spread import Spread
+from models.workloads.thread import System, Thread
+from simcore.environment import Environment
+
+__all__ = ["Observed", "policy_config", "run_recorded"]
+
+_WORKLOADS: dict[str, type[Workload]] = {
+    "one_file": OneFile,
+    "many_files": ManyFiles,
+    "fork_bomb": ForkBomb,
+    "spread": Spread,
+    "churn": Churn,
+}
+_POLICIES: dict[str, dict[str, Any]] = {
+    "page": {"policy": "page"},
+    "pmd_pool": {"policy": "pmd_pool", "options": {"migratetype": "unmovable"}},
+    "pmd_pool_pagewise": {"policy": "pmd_pool", "options": {"migratetype": "unmovable", "removal": "page"}},
+}
+_KB_PER_PAGE = 4
+#: Descriptors that the recorded program has open before its first secret file.
+_DESCRIPTORS = 8
+_FOREVER_FREE_EVERY = 4
+_PIPE_PAGES = 16
+_UNTIL_THE_END_NS = 1 << 62
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a run showed.
+
+    Attributes:
+        labels: What had just been done at each sample.
+        values: ``level2_splits``, ``level3_splits``, sizes of the direct map (``direct_map_4k_kb`` ...) and ``free_kb``
+            by sample, int64; sizes and splits are changes since the start.
+        faults: int64, secret pages touched up to each sample.
+        frames: int64, frame of every secret page, in the order of their faults.
+    """
+
+    labels: tuple[str, ...]
+    values: dict[str, NDArray[np.int64]]
+    faults: NDArray[np.int64]
+    frames: NDArray[np.int64]
+
+    def regions(self, at: int, shift: int) -> int:
+        """Return how many distinct regions of ``1 << shift`` pages held a secret page up to a sample."""
+        return len(np.unique(self.frames[: self.faults[at]] >> shift))
+
+
+def policy_config(recorded: str) -> dict[str, Any]:
+    """Return the configuration of a secretmem policy by the name that recordings have for it; limits do not bind."""
+    return {**_POLICIES[recorded], "accounting": "per_user"}
+
+
+def run_recorded(
+    kernel: Kernel, cpus: int, config: WorkloadConfig, *, idle_ns: int, seed: int = 0, fragmenting_pages: int = 0,
+    pages_per_pipe: int = 1, first_cpu: int = 0,
+) -> Observed:  # fmt: skip
+    """Run a workload as the recorded program did: it samples, it idles in the end, it does not exit.
+
+    Args:
+        kernel: In the state in which the recording begins.
+        cpus: CPUs of the machine.
+        config: The workload, with the numbers of operations at which it samples.
+        idle_ns: How long it idles in the end.
+        seed: Of the run's random streams.
+        fragmenting_pages: Ordinary pages that the program mapped, mixed with pipes, and gave back in part before the
+            recording began.
+        pages_per_pipe: Such pages between two of those pipes.
+        first_cpu: CPU on which the program begins.
+    """
+    env = Environment(seed=seed)
+    slabs = kernel.state.cpu_slabs
+    slabs[:, [0, first_cpu]] = slabs[:, [first_cpu, 0]]
+    system = System(env, kernel, cpus)
+    task = kernel.first_task(User("recorded", memlock_pages=UNLIMITED, files_max=UNLIMITED))
+    task.descriptors = _DESCRIPTORS
+    if fragmenting_pages:
+        task.areas.lower(fragmenting_pages)
+        task.descriptors += 2 * _leave_pipes(kernel, fragmenting_pages // pages_per_pipe)
+    workload = _WORKLOADS[config.kind]("recorded", system, task.user, config, env.streams.get("workload"))
+    notes = _Notes(kernel)
+    workload.readers.append(notes.read)
+    workload.watchers.append(notes.look_up)
+
+    def life() -> Generator[simpy.Event, Any, None]:
+        thread = Thread(system, task, first_cpu)
+        task.process = env.active_process
+        yield from thread.run()
+        notes.read("start")
+        yield from workload.run(thread)
+        thread.sleep()
+        yield env.timeout(idle_ns)
+        notes.read("idle")
+        notes.read("end")
+
+    for entry in kernel.footprints.background:
+        env.process(_background(env, kernel, entry.after_ns, entry.operation))
+    env.run(env.process(life()))
+    return notes.observed()
+
+
+def _background(
+    env: Environment, kernel: Kernel, after_ns: int, operation: str
+) -> Generator[simpy.Event, Any, None]:
+    yield env.timeout(after_ns)
+    kernel.run(operation, SCRATCH, 0)
+
+
+def _leave_pipes(kernel: Kernel, pipes: int) -> int:
+    """Open pipes and close every fourth again, as before the recording; returns how many stay open.
+
+    Their pages are part of the recorded state; what matters is which objects of slabs they leave free.
+    """
+    counts = kernel.state.counts[0]
+    counts["before_start"] = 1
+    holders = [kernel.new_holder() for _ in range(pipes)]
+    for holder in holders:
+        kernel.run("pipe", holder, 0)
+    for holder in holders[::_FOREVER_FREE_EVERY]:
+        kernel.run("close_pipe", holder, 0)
+    kernel.run_deferred(0, _UNTIL_THE_END_NS)
+    counts["before_start"] = 0
+    kernel.state.runs[:] = 0
+    return pipes - len(holders[::_FOREVER_FREE_EVERY])
+
+
+class _Notes:
+    """Reads the kernel's counters, and looks the frames of secret files up."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._labels: list[str] = []
+        self._rows: list[tuple[int, ...]] = []
+        self._frames: list[NDArray[np.int64]] = []
+        self._begin = self._tiling()
+
+    def _tiling(self) -> tuple[int, ...]:
+        counters = self._kernel.state.direct_map.counters[0]
+        names = ("level2_splits", "level3_splits", "pages_4k", "pages_2m", "pages_1g")
+        return tuple(int(counters[name]) for name in names)
+
+    def read(self, label: str) -> None:
+        splits2, splits3, *pages = (now - then for now, then in zip(self._tiling(), self._begin, strict=True))
+        free = int(self._kernel.store.zones["free_pages"].sum())
+        faults = int(self._kernel.state.counts[0]["secret_faults"])
+        self._labels.append(label)
+        self._rows.append((splits2, splits3, *(_KB_PER_PAGE * size for size in (*pages, free)), faults))
+
+    def look_up(self, file: SecretFile) -> None:
+        self._frames.append(_frames(self._kernel, file))
+
+    def observed(self) -> Observed:
+        columns = np.array(self._rows, np.int64).T
+        names = (
+            "level2_splits", "level3_splits", "direct_map_4k_kb", "direct_map_2m_kb", "direct_map_1g_kb", "free_kb",
+        )  # fmt: skip
+        frames = np.concatenate([np.zeros(0, np.int64), *self._frames])
+        return Observed(tuple(self._labels), dict(zip(names, columns, strict=False)), columns[-1], frames)
+
+
+def _frames(kernel: Kernel, file: SecretFile) -> NDArray[np.int64]:
+    """Return the frames of a file's pages in the order of their faults."""
+    if file.pool is not None:
+        return _pool_frames(file.pool.chunks, file.present)
+    following = kernel.store.pages["next"]
+    pfn = int(kernel.state.chains[file.holder * CHAINS + FILE_PAGES]["head"])
+    frames = np.empty(file.present, np.int64)
+    for at in range(file.present):
+        frames[at] = pfn
+        pfn = int(following[pfn])
+    return frames
+
+
+def _pool_frames(chunks: Sequence[tuple[int, int]], present: int) -> NDArray[np.int64]:
+    frames = np.concatenate([np.zeros(0, np.int64), *(np.arange(pfn, pfn + 512) for pfn, _ in chunks)])
+    return frames[:present]

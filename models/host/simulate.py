@@ -1,0 +1,173 @@
+"""Mode ``simulate``: the recorded workload, run by the model's own tasks from the recorded initial state."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.host.comparison import Comparison, Options
+from models.host.recorded_run import Observed, policy_config, run_recorded
+from models.host.recording import AllocatorRecording
+from models.host.restore import restore, restore_direct_map
+from models.host.tolerance import SAMPLED, compare_simulation, simulated_samples
+from models.kernel.build import assemble
+from models.kernel.config import KernelConfig
+from models.kernel.kernel import Kernel
+from models.kernel.pages.allocator import ALLOC_DEFAULT
+from models.kernel.pages.fallback import ALLOC_NOFRAGMENT, LRU
+from models.kernel.pages.layout import USED, Store
+from models.machine.machine import MachineConfig, build_machine
+from models.workloads.base import WorkloadConfig
+from models.workloads.churn import ChurnConfig
+from models.workloads.files import ManyFilesConfig, OneFileConfig
+from models.workloads.fork_bomb import ForkBombConfig
+from models.workloads.spread import Filler, SpreadConfig
+
+__all__ = ["compare", "recorded_kernel", "simulate", "workload_of"]
+
+_FILLERS: dict[str, Filler] = {"anon": "ordinary", "pt": "page_tables", "pipe": "pipe", "secret": "secret"}
+#: Label of the samples that are taken while the workload grows, by type of workload.
+_GROWING = {
+    "one_memfd": "fault",
+    "many_memfds": "memfd",
+    "fork": "fork",
+    "adversary_anon": "secret",
+    "adversary_fill": "secret",
+    "churn": "churn",
+}
+#: Labels of the model's workloads for those of the recordings, where they differ.
+_LABELS = {"anonfreed": "fillfreed", "idle100ms": "idle", "idle200ms": "idle"}
+_CHURN_SEED = 0x123456789
+_FRAGMENT_EVERY = 24
+_PIPE_PAGES = 16
+_REGION_SHIFTS = {"unique_2m_regions": 9, "unique_1g_regions": 18}
+#: Samples of a fork at which the recorded program has not looked any frame up yet.
+_BEFORE_LOOKUP = ("start", "ready", "fork", "peak")
+
+
+def compare(recording: AllocatorRecording, options: Options) -> Comparison:
+    """Simulate the workload of ``recording`` and return the outcome; ``options`` has nothing for this mode."""
+    del options
+    simulated, frames = simulate(recording)
+    return compare_simulation(recording, simulated, frames)
+
+
+def simulate(recording: AllocatorRecording) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
+    """Run the workload of a recording from its initial state.
+
+    Returns:
+        Each of `SAMPLED` to its values at the recording's samples, and the frame of every secret page in fault order.
+    """
+    parameters = recording.workload.parameters
+    idle_ns = 1_000_000 * int(next((s.label[4:-2] for s in recording.samples if s.label.startswith("idle")), 0))
+    observed = run_recorded(
+        recorded_kernel(recording),
+        recording.machine.cpus,
+        workload_of(recording),
+        idle_ns=idle_ns,
+        first_cpu=int(recording.events.cpu[0]),
+        fragmenting_pages=int(parameters.get("frag", 0)),
+        pages_per_pipe=_PIPE_PAGES * int(parameters.get("fevery", _FRAGMENT_EVERY)),
+    )
+    return _at_samples(recording, observed), observed.frames
+
+
+def recorded_kernel(recording: AllocatorRecording) -> Kernel:
+    """Build a kernel in the state in which a recording begins."""
+    machine, source = recording.machine, recording.source
+    pages = restore(machine, recording.initial)
+    kinds = [zone.index for zone in machine.zones]
+    settings = pages.config[0]
+    settings["alloc_flags"] = ALLOC_DEFAULT | (ALLOC_NOFRAGMENT if len(kinds) > 1 else 0)
+    settings["highest_kind"] = max(kinds)
+    settings["per_cpu_pages"] = pages.per_cpu["count"].sum()
+    settings["free_pages"] = pages.zones["free_pages"].sum() + pages.per_cpu["free_pages_diff"].sum()
+    hardware = MachineConfig(
+        memory=tuple({"start": start, "end": end, "type": kind} for start, end, kind in machine.e820),
+        cpus=machine.cpus,
+        costs="recorded_emulation",
+    )
+    config = KernelConfig.model_validate({"secretmem": policy_config(source.secretmem_policy)})
+    direct_map = restore_direct_map(machine, recording.initial.direct_map)
+    _mark_movable(recording, pages)
+    return assemble(build_machine(hardware), config, pages, direct_map)
+
+
+def _mark_movable(recording: AllocatorRecording, pages: Store) -> None:
+    """Take what is in use in movable pageblocks for memory of processes: the recording does not say who has it."""
+    shift = recording.machine.pageblock_order
+    for zone in recording.machine.zones:
+        frames = np.arange(zone.start_pfn, zone.end_pfn)
+        used = pages.block_types[frames >> shift] == 0  # movable reads as zero
+        for (listed, order, _), pfns in recording.initial.free_lists.items():
+            if listed == zone.index:
+                used[(pfns[:, None] + np.arange(1 << order) - zone.start_pfn).ravel()] = False
+        for (listed, _), recorded in recording.initial.pcp.items():
+            for one in recorded.lists.values() if listed == zone.index else ():
+                used[(one.pfns[:, None] + np.arange(1 << one.order) - zone.start_pfn).ravel()] = False
+        held = frames[used]
+        pages.pages["state"][held] = USED
+        pages.pages["flags"][held] |= LRU
+
+
+def workload_of(recording: AllocatorRecording) -> WorkloadConfig:
+    """Return the model's workload for what the recorded program did, up to where it stopped."""
+    kind, given = recording.workload.type, recording.workload.parameters
+
+    def number(name: str, default: int = 0) -> int:
+        return int(given.get(name, default))
+
+    sampled = [s.secret_pages for s in recording.samples if s.label == _GROWING[kind] and s.event_index is not None]
+    stopped_at = max(sampled, default=0)
+    if kind == "one_memfd":
+        return OneFileConfig(pages=number("n"), sample_at=tuple(sampled))
+    if kind == "many_memfds":
+        return ManyFilesConfig(files=stopped_at, reserve=number("n"), sample_at=tuple(sampled))
+    if kind == "fork":
+        secret = number("s", 1)
+        return ForkBombConfig(
+            tasks=stopped_at // secret, secret_pages=secret, ordinary_before=number("a0"), ordinary_after=number("a1"),
+            in_step=True, in_phases=True, report=True,
+            sample_at=tuple(pages // secret for pages in sampled),
+        )  # fmt: skip
+    if kind == "churn":
+        every, steps = number("every"), number("n")
+        return ChurnConfig(
+            steps=steps, slots=number("slots"), max_pages=number("k"), max_ordinary=number("anon"),
+            sequence=_CHURN_SEED + number("wseed"), sample_at=tuple(range(every, steps + 1, every)),
+        )  # fmt: skip
+    return SpreadConfig(
+        secret_pages=number("n"), touched=max(recording.samples[-1].secret_pages, len(recording.secret_pfns)),
+        filler=_FILLERS[str(given.get("fill", "anon"))], filler_pages=number("a0"), sample_at=tuple(sampled),
+    )  # fmt: skip
+
+
+def _at_samples(recording: AllocatorRecording, observed: Observed) -> dict[str, NDArray[np.int64]]:
+    """Pick the model's samples that stand for the recorded ones, and add what the counters said at the start.
+
+    Raises:
+        ValueError: The model's workload takes other samples.
+    """
+    fork = recording.workload.type == "fork"
+    picked, labels, at = [], [], 0
+    for index in simulated_samples(recording):
+        label = recording.samples[index].label
+        wanted = label if fork else _LABELS.get(label, label)
+        wanted = "idle" if wanted.startswith("idle") else wanted
+        while at < len(observed.labels) and observed.labels[at] != wanted:
+            at += 1
+        if at == len(observed.labels):
+            raise ValueError(f"sample {label!r}: the model's workload takes {observed.labels}")
+        picked.append(at)
+        labels.append(label)
+        at += 1
+    begin = recording.initial.direct_map.counters
+    values = {name: column[picked] + getattr(begin, name, 0) for name, column in observed.values.items()}
+    for name, shift in _REGION_SHIFTS.items():
+        values[name] = np.array(
+            [
+                0 if fork and label in _BEFORE_LOOKUP else observed.regions(at, shift)
+                for at, label in zip(picked, labels, strict=True)
+            ]
+        )
+    return {name: values[name] for name in SAMPLED}

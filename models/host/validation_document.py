@@ -1,0 +1,133 @@
+"""The page of documentation that says what was compared with recordings, and what is not modelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.host.comparison import Comparison, Row
+from models.host.validation_report import columns
+from simcore.errors import OutputError
+
+__all__ = ["document", "write_document"]
+
+_HEAD = """\
+# Validation against recorded kernels
+
+The model is compared with recordings of Linux 6.1 kernels in `tests/recordings/`, one line for each
+recording, never averaged. This page is made by
+
+    simcore validate tests/recordings --document docs/validation.md
+
+and a test checks that it is current. Where a cell holds two values, they are the simulated and the
+recorded one at the sample that is furthest off; where it holds a fraction, so many agree exactly. Values
+outside the tolerance are **bold**.
+"""
+
+_MODES = {
+    "replay": """\
+The allocator and the direct map start in the recorded initial state and are fed the recorded requests.
+Every frame, refill, drain, steal and split is predicted and compared event by event, and the end state
+list by list, in list order. Only what the state of the allocator does not contain is given: the flags of
+slow-path requests, the movable pages counted in a stolen block, compaction's isolations, rotations,
+captures and what it puts back, reclaim on and off, complete drains, boosts lowered, counter folds, and
+high-order atomic reserves.
+""",
+    "simulate": """\
+The recorded initial state is the start, the workload is run by the model's own tasks and footprints, and
+compared at every sample. Nothing after the start is given; a workload that the recorded program ended early, for
+want of memory, is as long as it was there.
+""",
+    "counters": """\
+Where the free blocks lie, of which type they are and in which order they are listed is not in these recordings. It is
+drawn 20 times from the named random stream `host.placement`; the first value is the median over the placements at the
+last sample.
+""",
+}
+
+_TAIL = """\
+## What is not modelled, and what falls short because of it
+
+* Compaction and reclaim by the kernel's own threads: in a replay their effect on the lists is given, in a simulated
+  workload they do not happen. Recordings in which they did (`*_steal*`) ask for 5 %, and the simulation splits up to
+  a quarter more entries than the kernel did: it takes the next fallback block where the kernel had made a whole one.
+* When RCU callbacks run beside a task that never sleeps. Their rounds are modelled by their usual distance; recorded
+  ones are 10 to 80 ms apart. What waits for a round keeps slab pages in use, so that all later pages lie a few frames
+  further on. Of `many_memfds` this moves single splits to the sample before or after, or adds one at the end.
+* Pools under churn (`f_pool*`, `f_pagewise*`) are chaotic: a single slab page that stays in another 2M block decides
+  which blocks can be chunks again. The frames agree until the first such page; the numbers of blocks and of splits,
+  and free memory, stay close to the recorded ones.
+* Two CPUs: which CPU a woken task gets, and when, is real time of an emulation there, so that `fork` on two CPUs
+  takes its pages from the lists of the CPUs in another mixture.
+* Whose the pages are that were in use at the start: what lies in movable pageblocks counts as memory of processes.
+* Address randomisation: the recorded kernels ran without it.
+* CMA, swap, memory hotplug and more than one NUMA node: no recording proves them.
+* Time: the recorded clock counts instructions of an emulator and includes the recorder's own. The simulation uses a
+  cost preset made of it (`recorded_emulation`), only to have as many operations between two grace periods.
+* Kernels other than 6.1: rules that changed since (the tuning of the per-CPU high mark in 6.7) are parameters
+  without a recording behind them.
+"""
+
+
+def document(comparisons: Sequence[Comparison]) -> str:
+    """Return the page for ``comparisons``: a pure function of them, no date, no duration."""
+    parts = [_HEAD]
+    for mode in dict.fromkeys(comparison.mode for comparison in comparisons):
+        chosen = sorted((one for one in comparisons if one.mode == mode), key=lambda one: one.recording)
+        passed = sum(one.passed for one in chosen)
+        parts.append(f"## {mode}\n\n{_MODES.get(mode, '')}")
+        parts.append(f"{passed} of {len(chosen)} recordings within tolerance.\n")
+        parts.append(_table(chosen))
+        diverged = [one for one in chosen if one.first_divergence is not None]
+        for one in diverged:
+            assert one.first_divergence is not None
+            first = one.first_divergence
+            parts.append(
+                f"First divergence of `{one.recording}`, {first.where}: recorded `{first.recorded}`, "
+                f"model `{first.simulated}`.\n"
+            )
+    parts.append(_TAIL)
+    return "\n".join(parts)
+
+
+def _table(comparisons: Sequence[Comparison]) -> str:
+    names = columns(comparisons)
+    lines = [
+        _line(["recording", *names, "asked", "result"]),
+        _line(["---", *["---:"] * len(names), "---", "---"]),
+    ]
+    for comparison in comparisons:
+        cells = {row.what: _cell(row) for row in comparison.rows}
+        result = "ok" if comparison.passed else "**outside**"
+        lines.append(
+            _line(
+                [
+                    f"`{comparison.recording}`",
+                    *(cells.get(name, "-") for name in names),
+                    comparison.tolerance,
+                    result,
+                ]
+            )
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cell(row: Row) -> str:
+    return row.cell if row.passed else f"**{row.cell}**"
+
+
+def write_document(comparisons: Sequence[Comparison], path: Path) -> None:
+    """Write the page.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(document(comparisons), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
