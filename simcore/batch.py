@@ -18,7 +18,7 @@ from simcore.units import format_ns
 
 __all__ = ["HEADINGS", "Row", "exit_code", "find_experiments", "run_all", "table"]
 
-HEADINGS = ["experiment", "verdict", "checks", "simulated", "wall", "what failed"]
+HEADINGS = ["experiment", "verdict", "checks", "simulated", "wall", "what it shows, or what failed"]
 
 #: What became of one experiment: ``experiment``, ``verdict`` (passed, FAILED, no checks, bad input, error),
 #: ``checks``, ``failed``, ``message``, ``simulated_ns``, ``wall_s``, ``fingerprint``, ``directory``,
@@ -127,7 +127,7 @@ def table(rows: list[Row]) -> list[list[str]]:
             f"{row['checks'] - len(row['failed'])}/{row['checks']}",
             format_ns(row["simulated_ns"]) if "simulated_ns" in row else "",
             f"{row['wall_s']:.2f}s" if "wall_s" in row else "",
-            "; ".join(row["failed"]) or row.get("message", ""),
+            "; ".join(row["failed"]) or row.get("message", "") or row["description"],
         ]
         for row in rows
     ]

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from simcore.compiled import jit
 
-__all__ = ["BOOK_LINES", "Columns", "Store", "append", "integral_of", "new_store", "note"]
+__all__ = ["BOOK_LINES", "Columns", "Store", "append", "integral_of", "new_store", "note", "note_steps"]
 
 HEADER, SINCE, CURRENT, LOWEST, HIGHEST, AREA = 0, 1, 2, 3, 4, 5
 COUNT, SHIFT, NOW, BEGAN = 0, 1, 2, 3
@@ -222,6 +222,84 @@ def _append_float(
             if np.isnan(values[i * columns + c]):
                 raise ValueError("a recorded value is not a number")
         _note(rows, cells, book, ledger, True, times[i], values, i * columns)
+
+
+@jit
+def _add_area(book: Int64s, column: int, area: int) -> None:
+    """Add a number of 63 bits to the integral."""
+    low = book[AREA, column] + (area & _LOW_32)
+    middle = book[AREA + 1, column] + (area >> 32) + (low >> 32)
+    book[AREA, column] = low & _LOW_32
+    book[AREA + 1, column] = middle & _LOW_32
+    book[AREA + 2, column] += middle >> 32
+
+
+@jit
+def _place_steps(
+    rows: Int64s, book: Int64s, columns: int, first: int, step_ns: int, times: int, values: Int64s, steps: Int64s
+) -> None:
+    """Write the rows of ``values + i * steps`` at ``first + i * step_ns`` for i from 1 to ``times``."""
+    at = 1
+    while at <= times:
+        now = first + at * step_ns
+        count, shift = book[HEADER, COUNT], book[HEADER, SHIFT]
+        while count == rows.shape[0] and rows[count - 1, 0] >> shift != now >> shift:
+            shift += 1
+            count = _coarsen(rows, rows, columns, count, shift)
+            book[HEADER, SHIFT], book[HEADER, COUNT] = shift, count
+        end = times  # the last one in the same bucket
+        if step_ns > 0:
+            end = min(times, ((((now >> shift) + 1) << shift) - 1 - first) // step_ns)
+        row = count - 1
+        if rows[row, 0] >> shift == now >> shift:
+            for c in range(columns):
+                one, other = values[c] + at * steps[c], values[c] + end * steps[c]
+                rows[row, 1 + c] = other
+                low, high = 1 + columns + c, 1 + 2 * columns + c
+                rows[row, low] = min(rows[row, low], one, other)
+                rows[row, high] = max(rows[row, high], one, other)
+        else:
+            row = count
+            book[HEADER, COUNT] = count + 1
+            for c in range(columns):
+                one, other = values[c] + at * steps[c], values[c] + end * steps[c]
+                rows[row, 1 + c] = other
+                rows[row, 1 + columns + c] = min(one, other)
+                rows[row, 1 + 2 * columns + c] = max(one, other)
+        rows[row, 0] = first + end * step_ns
+        at = end + 1
+
+
+@jit
+def note_steps(
+    rows: Int64s, book: Int64s, first: int, step_ns: int, count: int, values: Int64s, steps: Int64s
+) -> None:
+    """Record ``count`` changes at equal distances in time, by equal steps in value.
+
+    The same as ``note(rows, book, first + i * step_ns, values + i * steps)`` for i from 0 to ``count - 1``, to the
+    bit. At least one step is not 0; ``count**2 * step_ns * steps`` must fit into 63 bits.
+
+    Raises:
+        ValueError: ``first`` lies before the last recorded change.
+    """
+    note(rows, book, first, values)
+    times = count - 1
+    if times <= 0:
+        return
+    columns = (rows.shape[1] - 1) // 3
+    end = first + times * step_ns
+    for c in range(columns):
+        step = steps[c]
+        if step == 0:
+            continue
+        _settle_int(book, c, end)
+        _add_area(book, c, step * step_ns * (times * (times - 1) // 2))
+        value = values[c] + times * step
+        book[CURRENT, c] = value
+        book[LOWEST, c] = min(book[LOWEST, c], value)
+        book[HIGHEST, c] = max(book[HIGHEST, c], value)
+    book[HEADER, NOW] = end
+    _place_steps(rows, book, columns, first, step_ns, times, values, steps)
 
 
 def integral_of(book: Int64s, column: int, end_ns: int) -> int:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from simcore.errors import SimcoreError
+
 if TYPE_CHECKING:
     from simcore.result import Result
+    from simcore.trace import Trace
 
 __all__ = ["JobsOption", "JsonOption", "OutOption", "SetOption", "plot", "run", "schema"]
 
@@ -41,10 +44,20 @@ def run(
             "--plot/--no-plot", help="Draw the plots too; by default for one experiment, not for many."
         ),
     ] = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Write trace.json too, for ui.perfetto.dev; of one experiment.")
+    ] = False,
+    trace_window: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--trace-window", metavar="FROM..TO", help="Trace only this time, such as 10ms..20ms."),
+    ] = None,
 ) -> None:
     """Run an experiment, or all in a directory, and check what they expect."""
     overrides = set or []
+    tracer = _trace(trace_window) if trace or trace_window is not None else None
     if config.is_dir():
+        if tracer is not None:
+            raise SimcoreError("--trace takes one experiment, not a directory")
         _run_directory(config, overrides, out, json, jobs, bool(plot))
         return
     from simcore import views  # noqa: PLC0415
@@ -55,14 +68,39 @@ def run(
     experiment = Experiment.load(config, overrides)
     directory = out if out is not None else OUTPUT / experiment.directory_name
     check_place(directory)
-    result = run_experiment(experiment, out=directory)
+    result = run_experiment(experiment, out=directory, trace=tracer)
     drawn = views.draw_all(result, directory) if plot in {None, True} else []
+    if tracer is not None:
+        drawn.append(tracer.write(directory / "trace.json", result.series))
+        if tracer.dropped:
+            typer.echo(f"{tracer.dropped} slices left out of the trace; --trace-window makes it smaller", err=True)
     if json:
         typer.echo(result.to_json())
     else:
         _print_result(result, [directory, *drawn])
     if not result.passed:
         raise typer.Exit(1)
+
+
+def _trace(window: str | None) -> Trace:
+    """Return an empty trace for a window such as ``10ms..20ms``; either end may be left out.
+
+    Raises:
+        SimcoreError: Not such a window.
+    """
+    from simcore.trace import Trace  # noqa: PLC0415
+    from simcore.units import parse_ns  # noqa: PLC0415
+
+    if window is None:
+        return Trace()
+    begin, dots, end = window.partition("..")
+    try:
+        if not dots:
+            raise ValueError("expected two times, such as 10ms..20ms")
+        limits = {name: parse_ns(text) for name, text in (("begin_ns", begin), ("end_ns", end)) if text}
+        return Trace(**limits)
+    except ValueError as error:
+        raise SimcoreError(f"--trace-window {window}: {error}") from None
 
 
 def _run_directory(
@@ -76,7 +114,7 @@ def _run_directory(
     if json:
         typer.echo(json_format.dumps(rows, indent=2))
     else:
-        print_table(batch.HEADINGS, batch.table(rows))
+        print_table(batch.HEADINGS, batch.table(rows), prose=True)
         typer.echo(f"{directory}")
     raise typer.Exit(batch.exit_code(rows))
 
@@ -108,7 +146,6 @@ def plot(
 ) -> None:
     """Draw a run: its series over time, and the plots that its model brings; or its map; or several runs."""
     from simcore import views  # noqa: PLC0415
-    from simcore.errors import SimcoreError  # noqa: PLC0415
     from simcore.result import Result  # noqa: PLC0415
     from simcore.units import parse_ns  # noqa: PLC0415
 
@@ -147,12 +184,20 @@ def schema(
         Optional[Path],  # noqa: UP045
         typer.Option("--out", metavar="FILE", help="Write to a file instead of printing."),
     ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="The reference of all keys for people, as Markdown, instead.")
+    ] = False,
 ) -> None:
-    """Print the JSON schema of experiment files, for editors."""
+    """Print the JSON schema of experiment files, for editors; or the reference of their keys."""
     from simcore.experiment import schema as schema_of  # noqa: PLC0415
     from simcore.run_directory import write_atomically  # noqa: PLC0415
 
-    text = json_format.dumps(schema_of(model), indent=2) + "\n"
+    if reference:
+        from simcore.reference import reference as reference_of  # noqa: PLC0415
+
+        text = reference_of(model)
+    else:
+        text = json_format.dumps(schema_of(model), indent=2) + "\n"
     if out is None:
         typer.echo(text, nl=False)
     else:

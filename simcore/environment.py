@@ -12,12 +12,18 @@ from simpy.core import BoundClass, StopSimulation
 from simcore.recorder import Recorder
 from simcore.streams import Streams
 
-__all__ = ["NEVER_NS", "Environment", "Timeout"]
+if TYPE_CHECKING:
+    from simcore.trace import Trace
+
+__all__ = ["NEVER_NS", "Environment", "LateTimeout", "Timeout"]
 
 #: Later than any event: the time of "no event is scheduled".
 NEVER_NS = (1 << 63) - 1
 
 _NORMAL = simpy.events.NORMAL
+_LAST = _NORMAL + 1
+#: Every so often an event is made where none is needed, so that progress shows and limits of wall time hold.
+_PASSES = 1024
 
 
 class Timeout(simpy.Timeout):
@@ -42,6 +48,18 @@ class Timeout(simpy.Timeout):
         heappush(env._queue, (env._now + delay, _NORMAL, next(env._eid), self))
 
 
+class LateTimeout(Timeout):
+    """A timeout that comes after all other events of its nanosecond."""
+
+    def __init__(self, env: Environment, delay: int) -> None:
+        self.env = env
+        self.callbacks = []
+        self._value = None
+        self._delay = delay
+        self._ok = True
+        heappush(env._queue, (env._now + delay, _LAST, next(env._eid), self))
+
+
 def _whole_ns(delay: Any) -> int:
     """Return a NumPy or other integer as int."""
     if not isinstance(delay, bool):
@@ -64,6 +82,7 @@ class Environment(simpy.Environment):
         streams: Random generators by name.
         recorder: Counters, levels, tallies and vectors by name.
         until_ns: The run stops here at the latest; ``next_event_ns`` never lies beyond it.
+        trace: Where the model reports what happens, None when nobody asked for a trace; set before it is built.
     """
 
     def __init__(self, seed: int = 0, replication: int = 0, max_points: int = 65536) -> None:
@@ -71,7 +90,10 @@ class Environment(simpy.Environment):
         self.streams = Streams(seed, replication)
         self.recorder = Recorder(self, max_points)
         self.until_ns = NEVER_NS
+        self.trace: Trace | None = None
         self._count_reads = 0
+        self._passes = 0
+        self._shared = False
 
     if TYPE_CHECKING:
         _now: int
@@ -88,7 +110,12 @@ class Environment(simpy.Environment):
 
     @property
     def next_event_ns(self) -> int:
-        """Time of the next scheduled event or of the run's end, the sooner; ``NEVER_NS`` if neither."""
+        """Time of the next scheduled event or of the run's end, the sooner; ``NEVER_NS`` if neither.
+
+        While others still wait to be told of the present event, that is now.
+        """
+        if self._shared:
+            return self._now
         queue = self._queue
         if queue and queue[0][0] < self.until_ns:
             return queue[0][0]
@@ -102,6 +129,42 @@ class Environment(simpy.Environment):
         drawn = next(self._eid)
         self._count_reads += 1
         return drawn - (self._count_reads - 1)
+
+    def pass_time(self, delay_ns: int) -> bool:
+        """Let time pass within the present event, if nothing else can happen meanwhile.
+
+        It is the same as yielding a timeout, without the cost of one. Now and then it declines all the same, so that
+        whoever drives the run is not kept waiting.
+
+        Returns:
+            Whether the time has passed; if not, yield a timeout.
+        """
+        self._passes += 1
+        end_ns, queue = self._now + delay_ns, self._queue
+        if end_ns >= self.until_ns or (queue and end_ns >= queue[0][0]) or self._shared or self._passes % _PASSES == 0:
+            return False
+        self._now = end_ns
+        return True
+
+    def step(self) -> None:
+        """Process one event."""
+        queue = self._queue
+        self._shared = bool(queue) and len(queue[0][3].callbacks or ()) > 1
+        try:
+            super().step()
+        finally:
+            self._shared = False
+
+    def _tell_all(self, callbacks: list[Any], event: simpy.Event) -> None:
+        """Call all callbacks of an event at the same time: only the last may let time pass."""
+        *others, last = callbacks
+        self._shared = True
+        try:
+            for callback in others:
+                callback(event)
+        finally:
+            self._shared = False
+        last(event)
 
     def advance(self, max_events: int) -> bool:
         """Process up to ``max_events`` events that are due before ``until_ns``.
@@ -128,8 +191,10 @@ class Environment(simpy.Environment):
                 self._now = now
                 event = entry[3]
                 callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
-                for callback in callbacks:
-                    callback(event)
+                if len(callbacks) == 1:
+                    callbacks[0](event)
+                elif callbacks:
+                    self._tell_all(callbacks, event)
                 if not event._ok and not hasattr(event, "_defused"):
                     raise event._value
         except StopSimulation:

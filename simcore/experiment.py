@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from simcore.config import Loaded, Overrides, from_mapping, load
 from simcore.errors import ConfigError
@@ -140,18 +142,57 @@ def schema(model_name: str | None = None) -> dict[str, Any]:
     Raises:
         ConfigError: No such model.
     """
+    from simcore.reference import describe  # noqa: PLC0415 - it imports this module
+    from simcore.sweep.plan import SweepConfig  # noqa: PLC0415 - likewise
+
     model = find_model(model_name)
-    result = model.Config.model_json_schema()
+    result = model.Config.model_json_schema(schema_generator=_AsWritten)
+    describe(result, model.Config)
     engine = EngineKeys.model_json_schema()
     definitions = engine.pop("$defs", {}) | result.pop("$defs", {})
     base = {"type": "string", "description": "Another file, relative to this one, that this one builds upon."}
-    sweep_keys = {key: {"description": "Read by sweeps."} for key in SWEEP_KEYS}
-    return {
+    sweep = SweepConfig.model_json_schema()
+    describe(sweep, SweepConfig)
+    definitions |= sweep.pop("$defs", {})
+    sweep_keys = {key: sweep["properties"][key] for key in SWEEP_KEYS}
+    whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "simcore experiment",
         "type": "object",
         "properties": engine["properties"] | {"base": base} | sweep_keys | result.get("properties", {}),
-        # A base may bring required keys, so an editor must not ask for them in every file.
         "additionalProperties": False,
         "$defs": definitions,
     }
+    _ask_for_nothing(whole)
+    return whole
+
+
+class _AsWritten(GenerateJsonSchema):
+    """The schema of what may be written: a value that is read by a function first has short forms too."""
+
+    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        """Return the schema of the value, or of a text or list that stands for it."""
+        return {"anyOf": [super().function_before_schema(schema), {"type": ["string", "array", "integer"]}]}
+
+
+def _ask_for_nothing(schema: Any) -> None:
+    """Drop what a schema requires: a base may bring it, so an editor must not ask for it in every file.
+
+    What forbids other keys is moved to where the keys are listed.
+    """
+    if isinstance(schema, dict):
+        if isinstance(schema.get("required"), list):
+            del schema["required"]
+        if "oneOf" in schema:  # without its kind, a mapping may be of several
+            schema["anyOf"] = schema.pop("oneOf")
+            schema.pop("discriminator", None)
+        if "anyOf" in schema and "properties" not in schema and schema.get("additionalProperties") is False:
+            del schema["additionalProperties"]
+            for part in schema["anyOf"]:
+                if "anyOf" in part or "properties" in part:
+                    part["additionalProperties"] = False
+        for inner in schema.values():
+            _ask_for_nothing(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            _ask_for_nothing(inner)

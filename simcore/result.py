@@ -106,6 +106,14 @@ class Result:
 
         return small_multiples(self, names, path)
 
+    def report(self, path: Path | str) -> Path:
+        """Write the report, one HTML file that opens from disk; return its path."""
+        from simcore.report.run_report import run_report  # noqa: PLC0415 - Plotly only when it reports
+        from simcore.run_directory import write_atomically  # noqa: PLC0415
+
+        write_atomically(Path(path), run_report(self).encode())
+        return Path(path)
+
     def __repr__(self) -> str:
         return f"<Result {self.name!r}: {format_ns(self.summary['simulated_ns'])}, {len(self.series)} rows>"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from simcore.experiment import Experiment
     from simcore.result import Result
+    from simcore.trace import Trace
 
 __all__ = ["run"]
 
@@ -22,6 +23,7 @@ def run(
     set: Mapping[str, Any] | Iterable[str] = (),
     out: Path | str | None = None,
     progress: bool | None = None,
+    trace: Trace | None = None,
 ) -> Result:
     """Run an experiment.
 
@@ -30,6 +32,7 @@ def run(
         set: Changes to it: a mapping from dotted keys to values, or ``key.path=value`` texts.
         out: Run directory to write, in place of an older run; None keeps the result in memory.
         progress: Show a progress bar on standard error; None does so when that is a terminal.
+        trace: Where the model reports what happens when (``simcore.trace.Trace``).
 
     Returns:
         The result. A failed ``expect:`` is no error: ask ``result.passed``.
@@ -51,7 +54,7 @@ def run(
     else:
         loaded = Experiment.load(experiment, set)
     with progress_bar(loaded.name, loaded.keys.until, progress) as show:
-        result = simulate(loaded, show)
+        result = simulate(loaded, show, trace)
     if out is not None:
         result.save(out)
     return result

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from simcore.model import Model, WithTables
 from simcore.result import Result
 from simcore.series import Series, table_of
 
+if TYPE_CHECKING:
+    from simcore.trace import Trace
+
 __all__ = ["Progress", "simulate"]
 
 #: Called now and then with simulated time and the model's own figures.
@@ -31,28 +34,30 @@ _SLICE_S = 0.1
 _ENGINE_RESULTS = ("fingerprint", "events", "wall_s", "simulated_ns")
 
 
-def simulate(experiment: Experiment, progress: Progress | None = None) -> Result:
+def simulate(experiment: Experiment, progress: Progress | None = None, trace: Trace | None = None) -> Result:
     """Run an experiment; nothing is written.
 
     Args:
         experiment: What to run.
         progress: Told how far the run is, about every tenth of a second.
+        trace: Where the model reports what happens; the results are the same with and without.
 
     Raises:
         ConfigError: The model refuses its configuration, or a condition names what no run has.
     """
     began = perf_counter()
     with QuietCollector() as collector:
-        env, model = _build(experiment)
+        env, model = _build(experiment, trace)
         _advance(env, model, collector, progress)
         env.recorder.finish()
         wall_s = perf_counter() - began
         return _gather(experiment, env, model, wall_s)
 
 
-def _build(experiment: Experiment) -> tuple[Environment, Model]:
+def _build(experiment: Experiment, trace: Trace | None) -> tuple[Environment, Model]:
     keys = experiment.keys
     env = Environment(keys.seed, keys.replication, keys.record.max_points)
+    env.trace = trace
     if keys.until is not None:
         env.until_ns = keys.until
     try:

@@ -17,11 +17,12 @@ __all__ = ["print_table", "print_verdicts"]
 _STYLES = {"passed": "green", "FAILED": "bold red", "error": "bold red"}
 
 
-def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of text; the first column to the left, the others to the right."""
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, prose: bool = False) -> None:
+    """Print rows of text; the first column to the left, the others to the right, but for a last one of prose."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for number, heading in enumerate(headings):
-        table.add_column(Text(heading), justify="left" if number == 0 else "right", overflow="fold")
+        left = number == 0 or (prose and number == len(headings) - 1)
+        table.add_column(Text(heading), justify="left" if left else "right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     console = Console(highlight=False)

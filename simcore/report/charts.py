@@ -9,7 +9,7 @@ import numpy as np
 from simcore.report.section import Chart, Line
 from simcore.result import Result
 from simcore.views.rates import rate_of
-from simcore.views.series import scale_of, track_of
+from simcore.views.series import Track, scale_of, track_of
 
 __all__ = ["other_charts", "rate_chart", "series_chart"]
 
@@ -45,7 +45,8 @@ def series_chart(
     tops = [np.nanmax(track.high) if len(track.high) and not np.all(np.isnan(track.high)) else 0 for track in tracks]
     scale = scale_of(names[0], float(sum(tops) if stacked else max(tops, default=0)))
     lines = []
-    for number, (name, track) in enumerate(zip(names, tracks, strict=True)):
+    for number, (name, whole) in enumerate(zip(names, tracks, strict=True)):
+        track = whole if stacked else _without_repeats(whole)
         merged = bool(np.any(track.low < track.high)) and not stacked
         lines.append(
             Line(
@@ -58,9 +59,21 @@ def series_chart(
             )
         )
     unit = f"[{scale.label}]" if scale.label else ""
-    return Chart(
-        title, lines, "stacked" if stacked else "steps", f"simulated time [{time.label}]", f"{y_label} {unit}".strip(), note, True
-    )
+    kind, label = "stacked" if stacked else "steps", f"{y_label} {unit}".strip()
+    return Chart(title, lines, kind, f"simulated time [{time.label}]", label, note, True)
+
+
+def _without_repeats(track: Track) -> Track:
+    """Leave out moments at which nothing changes; what is left draws the same steps and the same band."""
+    if len(track.values) < 3:
+        return track
+    cells = np.stack([track.values, track.low, track.high])
+    differs = np.any((cells[:, 1:] != cells[:, :-1]) & ~(np.isnan(cells[:, 1:]) & np.isnan(cells[:, :-1])), axis=0)
+    kept = np.append(True, differs)
+    # A band reaches back to the moment before, which must therefore stay; and the line goes on to the end.
+    kept[:-1] |= differs
+    kept[-1] = True
+    return Track(track.time_ns[kept], track.values[kept], track.low[kept], track.high[kept])
 
 
 def rate_chart(result: Result, title: str, names: Sequence[str], labels: Sequence[str], note: str = "") -> Chart:

@@ -58,7 +58,7 @@ function tracesOf(chart, line) {
   const step = chart.kind === "steps" || chart.kind === "stacked";
   const own = {
     x: line.x, y: line.y, name: line.label, mode: chart.kind === "cloud" ? "markers" : step ? "lines" : "lines+markers",
-    line: { color: paint, width: chart.kind === "stacked" ? 0.5 : 1.5, shape: step ? "hv" : "linear" },
+    line: { color: paint, width: chart.kind === "stacked" ? 0.5 : 1.5, shape: step ? "hv" : "linear", dash: line.dash ? "dot" : "solid" },
     marker: { color: paint, size: chart.kind === "cloud" ? 5 : 7 }, hovertemplate: "%{y:.6~g}",
   };
   if (chart.kind === "stacked") {
@@ -83,7 +83,7 @@ function layoutOf(chart) {
   };
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: page.css("--ink"), size: 13 }, showlegend: false,
-    margin: { l: 50, r: 12, t: 8, b: 40 }, hovermode: chart.kind === "cloud" ? "closest" : "x unified", dragmode: "zoom",
+    margin: { l: 50, r: 12, t: 26, b: 40 }, hovermode: chart.kind === "cloud" ? "closest" : "x unified", dragmode: "zoom",
     hoverlabel: { bgcolor: page.css("--panel"), bordercolor: page.css("--line"), font: { color: page.css("--ink") } },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: page.css("--soft"), activecolor: page.css("--ink") },
     xaxis: { ...axis, title: { text: plain(chart.xLabel), standoff: 6 } },
@@ -108,7 +108,10 @@ function drawChart(figure, chart) {
       return traces.map((trace) => ({ ...trace, visible: boxes[number].checked }));
     });
   };
-  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  const config = {
+    displaylogo: false, responsive: true, displayModeBar: "hover",
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+  };
   let range = null;
   page.onTheme(() => {
     const layout = layoutOf(chart);

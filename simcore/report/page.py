@@ -65,19 +65,23 @@ def render(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 def _section(number: int, section: Section) -> str:
     charts = "".join(_figure(f"part-{number}-chart-{place}", chart) for place, chart in enumerate(section.charts))
-    return f'<section id="part-{number}"><h2>{escape(section.title)}</h2>{section.html}<div class="charts">{charts}</div></section>\n'
+    return (
+        f'<section id="part-{number}"><h2>{escape(section.title)}</h2>{section.html}'
+        f'<div class="charts">{charts}</div></section>\n'
+    )
 
 
 def _figure(name: str, chart: Chart) -> str:
     toggles = "".join(
-        f'<label><input type="checkbox" checked data-line="{number}"><span class="swatch"></span>{escape(line.label)}</label>'
+        f'<label><input type="checkbox" checked data-line="{number}"><span class="swatch"></span>'
+        f"{escape(line.label)}</label>"
         for number, line in enumerate(chart.lines)
     )
     note = f"<figcaption>{escape(chart.note)}</figcaption>" if chart.note else ""
     return (
         f'<figure id="{name}"><h3>{escape(chart.title)}</h3><div class="toggles">{toggles}</div>'
-        f'<div class="chart" tabindex="0" role="img" aria-label="{escape(chart.title)}; arrow keys move, plus and minus '
-        f'zoom, 0 shows all"></div>{note}</figure>'
+        f'<div class="chart" tabindex="0" role="img" aria-label="{escape(chart.title)}; arrow keys move, plus and '
+        f'minus zoom, 0 shows all"></div>{note}</figure>'
     )
 
 

@@ -29,7 +29,8 @@ def run_report(result: Result) -> str:
     if others:
         title = "Other series" if models else "Series"
         sections.append(Section(title, charts=others))
-    sections += [_results(result), configuration(result.config), provenance(result.manifest, f"simcore run {_source(result)}")]
+    command = f"simcore run {result.manifest.get('source') or 'config.yaml'}"
+    sections += [_results(result), configuration(result.config), provenance(result.manifest, command)]
     return render(result.name, _lead(result), sections)
 
 
@@ -38,10 +39,6 @@ def _model_sections(result: Result) -> list[Section]:
     for entry in sorted(entry_points(group=SECTION_GROUP), key=lambda entry: entry.name):
         sections += load_entry(entry, "report section")(result)
     return sections
-
-
-def _source(result: Result) -> str:
-    return str(result.manifest.get("source") or "config.yaml")
 
 
 def _lead(result: Result) -> str:

@@ -15,6 +15,10 @@ __all__ = ["SECTION_GROUP", "Chart", "Line", "Section", "escape", "table"]
 SECTION_GROUP = "simcore.report_sections"
 
 
+_LONG = 60
+"""Letters from which the text of a cell may be broken."""
+
+
 @dataclass(frozen=True)
 class Line:
     """One line of a chart.
@@ -26,6 +30,7 @@ class Line:
         low: Lower end at each place, an extreme or an interval's; None: there is none.
         high: Upper end.
         color: Its number in the page's palette; None takes the next.
+        dash: Dotted, so that a line under it shows.
     """
 
     label: str
@@ -34,6 +39,7 @@ class Line:
     low: NDArray[Any] | None = None
     high: NDArray[Any] | None = None
     color: int | None = None
+    dash: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,8 @@ class Chart:
     Attributes:
         title: Its heading.
         lines: What it shows.
-        kind: `steps` (each value holds until the next), `stacked` (steps upon each other), `points` (with intervals, joined
-            by lines), `cloud` (points alone).
+        kind: `steps` (each value holds until the next), `stacked` (steps upon each other), `points` (with
+            intervals, joined by lines), `cloud` (points alone).
         x_label: What the axis across shows, with unit.
         y_label: What the axis up shows, with unit.
         note: A sentence under the chart.
@@ -76,6 +82,7 @@ class Chart:
                     "low": None if line.low is None else _cells(line.low),
                     "high": None if line.high is None else _cells(line.high),
                     "color": number if line.color is None else line.color,
+                    "dash": line.dash,
                 }
                 for number, line in enumerate(self.lines)
             ],
@@ -111,9 +118,7 @@ def escape(value: object) -> str:
     return html.escape(str(value), quote=True)
 
 
-def table(
-    headings: Sequence[str], rows: Iterable[Sequence[Any]], *, sortable: bool = False, caption: str = ""
-) -> str:
+def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, sortable: bool = False, caption: str = "") -> str:
     """Return a table's markup.
 
     Args:
@@ -122,21 +127,20 @@ def table(
         sortable: Whether headings sort it.
         caption: Above it.
     """
-    heads = "".join(
-        f'<th scope="col"><button type="button">{escape(name)}</button></th>' if sortable else f'<th scope="col">{escape(name)}</th>'
-        for name in headings
-    )
+    names = [f'<button type="button">{escape(name)}</button>' if sortable else escape(name) for name in headings]
+    heads = "".join(f'<th scope="col">{name}</th>' for name in names)
     body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows)
     above = f"<caption>{escape(caption)}</caption>" if caption else ""
     kind = ' class="sortable"' if sortable else ""
-    return f'<div class="wide" tabindex="0"><table{kind}>{above}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+    content = f"{above}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="wide" tabindex="0"><table{kind}>{content}</table></div>'
 
 
 def _cell(cell: Any) -> str:
     if isinstance(cell, tuple):
         text, number = cell
         return f'<td class="number" data-value="{float(number)!r}">{escape(text)}</td>'
-    return f"<td>{escape(cell)}</td>"
+    return f'<td class="long">{escape(cell)}</td>' if len(str(cell)) > _LONG else f"<td>{escape(cell)}</td>"
 
 
 def _cells(values: NDArray[Any] | Sequence[Any]) -> list[Any]:

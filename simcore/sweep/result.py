@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from simcore.sweep.errors import StoreError
 from simcore.sweep.store import BOOKKEEPING, Store
 
 __all__ = ["SweepResult"]
+
+SHOWN_ROWS = 40
+"""Rows that a notebook shows."""
 
 SHOWN_METRICS = 4
 """Metrics that are shown when the user names none."""
@@ -115,6 +119,32 @@ class SweepResult:
         chosen = self.shown_metrics() if metrics is None else metrics
         directory = self.store.directory / "plots"
         return plot_sweep(self.to_table(), self.parameters, chosen, directory, self.about["units"])
+
+    def report(self, path: Path | str | None = None) -> Path:
+        """Write the report, one HTML file that opens from disk; ``report.html`` in the sweep's directory by default."""
+        from simcore.report.write import write_report  # noqa: PLC0415  (megabytes of Plotly)
+
+        return write_report(self.store.directory, path)
+
+    def __repr__(self) -> str:
+        runs = self.to_table().num_rows
+        return f"<SweepResult {self.about['name']!r}: {runs} runs over {', '.join(self.parameters)}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table of means and intervals for notebooks; names and values are escaped."""
+        rows = self.statistics()
+        heads = ["metric", *self.parameters, "n", "mean", f"{self.confidence:.0%} interval"]
+        cells = [
+            [row["metric"], *(row[name] for name in self.parameters), row["n"], f"{row['mean']:.6g}",
+             f"{row['low']:.6g} .. {row['high']:.6g}"]
+            for row in rows[:SHOWN_ROWS]
+        ]  # fmt: skip
+        head = "".join(f"<th>{html.escape(str(cell))}</th>" for cell in heads)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in cells
+        )
+        more = f"<p>and {len(rows) - SHOWN_ROWS} more rows</p>" if len(rows) > SHOWN_ROWS else ""
+        return f"<h4>{html.escape(str(self.about['name']))}</h4><table><tr>{head}</tr>{body}</table>{more}"
 
     @property
     def confidence(self) -> float:

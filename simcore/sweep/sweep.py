@@ -171,6 +171,10 @@ class Sweep:
         stop, design = self.plan.config.stop, self.plan.config.design
         about = {
             "name": self.plan.name,
+            "title": str(self.plan.base.data.get("name", self.plan.name)),
+            "description": str(self.plan.base.data.get("description", "")),
+            "source": None if self.plan.base.path is None else str(self.plan.base.path),
+            "config": dict(self.plan.base.data),
             "parameters": self.plan.parameters,
             "units": units([point.overrides for point in self.plan.points[:1]], design),
             "metrics": [] if stop is None else stop.metrics,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from simcore.columns import Columns, Store, new_store, note
+from simcore.columns import Columns, Store, new_store, note, note_steps
 
 Change = tuple[int, tuple[int, ...]]
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -179,3 +179,38 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 def test_impossible_stores_are_refused(names: list[str], cap: int) -> None:
     with pytest.raises(ValueError, match="needs"):
         Columns(names, np.int64, cap)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 5000), st.integers(0, 900), st.integers(1, 200),
+            st.tuples(*[st.integers(-(2**40), 2**40)] * 3),
+            st.tuples(*[st.integers(-(2**20), 2**20)] * 3).filter(any),
+        ),
+        min_size=1, max_size=12,
+    ),
+    st.integers(2, 60),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_equal_steps_are_noted_together(
+    runs: list[tuple[int, int, int, tuple[int, ...], tuple[int, ...]]], cap: int
+) -> None:
+    """Many changes by equal steps leave the rows, extremes and integrals that they leave one by one."""
+    together, alone = Columns(["a", "b", "c"], max_rows=cap), Columns(["a", "b", "c"], max_rows=cap)
+    now = 0
+    for gap, step_ns, count, values, steps in runs:
+        now += gap
+        first = np.array(values, dtype=np.int64)
+        step = np.array(steps, dtype=np.int64)
+        note_steps(*together.store, now, step_ns, count, first, step)
+        for i in range(count):
+            note(*alone.store, now + i * step_ns, first + i * step)
+        now += (count - 1) * step_ns
+    assert contents(together) == contents(alone)
+    assert together.shift == alone.shift
+    for column in range(3):
+        assert together.integral(column, now + 7) == alone.integral(column, now + 7)
+        assert together.minimum(column) == alone.minimum(column)
+        assert together.maximum(column) == alone.maximum(column)
+        assert together.final(column) == alone.final(column)
