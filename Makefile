@@ -1,10 +1,11 @@
-# Everything a stranger needs: `make run` for a first result, `make test` for every check, `make bench` for ratios.
+# Everything a stranger needs: `make run` for a first result, `make test` for every check, `make long` for the slow ones,
+# `make bench` for ratios.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test quick bench clean
+.PHONY: run test long bench clean
 
 run: $(READY)
 	$(BIN)/simcore run configs/fork_bomb.yaml
@@ -12,13 +13,19 @@ run: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not long"
 
-quick: $(READY)
-	$(BIN)/python -m pytest -m "not long" -x
+# What takes more than a minute each: whole sweeps, notebooks, every recording, the kernel of this machine.
+long: $(READY)
+	$(BIN)/python -m pytest -m long
 
+# The engines that the table compares with are kept out of the environment: one of them ships a package named `tests`.
 bench: $(READY)
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only -p no:cacheprovider -q
+	$(BIN)/pip install --quiet --no-deps --target build/engines salabim ciw dssim networkx tqdm greenlet
+	rm -rf build/engines/tests
+	$(BIN)/python tests/benchmarks/bench_speed.py --write docs/performance.md
+	$(BIN)/python tests/benchmarks/bench_tlb.py
+	$(BIN)/python -m pytest tests/benchmarks/test_speed.py --benchmark-enable -p no:cacheprovider -q --override-ini addopts=
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

@@ -1,0 +1,158 @@
+"""Speed in ratios to bare SimPy, measured in the same process; run by ``make bench``, never by the tests.
+
+Each benchmark measures its own work and writes into ``extra_info`` what the same number of bare ``timeout`` events
+takes. Absolute rates mean little on a shared machine.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Generator
+from time import process_time
+from typing import Any
+
+import numpy as np
+import pytest
+import simpy
+
+from models.kernel.build import boot_kernel
+from models.kernel.config import KernelConfig
+from models.machine.machine import MachineConfig, build_machine
+from simcore.environment import Environment
+from simcore.experiment import Experiment
+from simcore.simulation import simulate
+
+EVENTS = 100_000
+ROUNDS = 5
+
+
+def bare_events(count: int) -> None:
+    """One SimPy process that does nothing but wait."""
+    env = simpy.Environment()
+
+    def wait() -> Generator[simpy.Event, Any, None]:
+        for _ in range(count):
+            yield env.timeout(1)
+
+    env.process(wait())
+    env.run()
+
+
+def seconds(work: Callable[[], Any], rounds: int = ROUNDS) -> float:
+    """CPU time of the best of several rounds."""
+    best = float("inf")
+    for _ in range(rounds):
+        begin = process_time()
+        work()
+        best = min(best, process_time() - begin)
+    return best
+
+
+def bare_event_s() -> float:
+    """CPU time of one bare event."""
+    return seconds(lambda: bare_events(EVENTS)) / EVENTS
+
+
+def run(workload: dict[str, Any], *, cpus: int = 1, batching: bool = True) -> Any:
+    return simulate(
+        Experiment.from_mapping(
+            {"machine": {"memory": "4GiB", "cpus": cpus}, "batching": batching, "workloads": {"it": workload}}
+        )
+    )
+
+
+def per_piece_s(benchmark: Any, work: Callable[[int], Any], pieces: int) -> float:
+    """CPU time of one piece of work: what many take more than few, so that building the machine does not count."""
+    few = pieces // 10
+    work(few)
+    benchmark.pedantic(work, args=(pieces,), rounds=1)
+    return (seconds(lambda: work(pieces)) - seconds(lambda: work(few))) / (pieces - few)
+
+
+def test_one_fault_per_event(benchmark: Any) -> None:
+    """Target: 0.40 of bare events, with one event per fault (batching off)."""
+    piece = per_piece_s(benchmark, lambda pages: run(_ordinary(pages), batching=False), 40_000)
+    benchmark.extra_info["ratio_to_bare_events"] = round(bare_event_s() / piece, 3)
+    benchmark.extra_info["target"] = 0.40
+
+
+def _ordinary(pages: int) -> dict[str, Any]:
+    return {"kind": "spread", "secret_pages": 1, "filler": "ordinary", "filler_pages": pages}
+
+
+def test_one_secret_fault_per_event(benchmark: Any) -> None:
+    """The same with secret pages; limits allow 2,048 of them, so files are opened anew."""
+    piece = per_piece_s(
+        benchmark, lambda files: run({"kind": "one_file", "pages": 2000, "repeat": files}, batching=False), 20
+    )
+    benchmark.extra_info["ratio_to_bare_events"] = round(2000 * bare_event_s() / piece, 3)
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_tasks_whole_life(benchmark: Any, cpus: int) -> None:
+    """fork, memfd_secret, one fault, exit, all footprints included. Target: 63 bare events (30,000/s at 1.9 M/s)."""
+    piece = per_piece_s(benchmark, lambda tasks: run({"kind": "fork_bomb", "tasks": tasks, "hold": 0}, cpus=cpus), 4000)
+    event = bare_event_s()
+    benchmark.extra_info["bare_events_per_life"] = round(piece / event, 1)
+    benchmark.extra_info["lives_per_s_at_1_9_million_events"] = round(1.9e6 * event / piece)
+    benchmark.extra_info["target"] = 30_000
+
+
+def test_building_a_machine_of_16_tib(benchmark: Any) -> None:
+    """Target: 50 ms and 20 MiB."""
+    machine = MachineConfig.model_validate({"memory": "16TiB", "cpus": 64})
+    config = KernelConfig()
+    kept = []
+
+    def build() -> None:
+        kept.append(boot_kernel(build_machine(machine), config, np.random.default_rng(0)))
+
+    build()
+    before = _resident_bytes()
+    build()
+    benchmark.extra_info["mib"] = round((_resident_bytes() - before) / (1 << 20), 1)
+    benchmark.pedantic(build, rounds=ROUNDS)
+    benchmark.extra_info["ms"] = round(1e3 * seconds(build), 1)
+    benchmark.extra_info["target"] = "50 ms, 20 MiB"
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as stream:
+        return int(stream.read().split()[1]) * resource.getpagesize()
+
+
+def test_recording_on_change(benchmark: Any) -> None:
+    """Target: at most 25 % on top of an event of the engine."""
+
+    def events(record: bool) -> None:
+        env = Environment()
+        level = env.recorder.level("level", 0)
+
+        def plain() -> Generator[simpy.Event, Any, None]:
+            for _ in range(EVENTS):
+                yield env.timeout(1)
+
+        def recorded() -> Generator[simpy.Event, Any, None]:
+            for number in range(EVENTS):
+                yield env.timeout(1)
+                level.set(number)
+
+        env.process(recorded() if record else plain())
+        while env.advance(1000):
+            pass
+        level.flush()
+
+    events(True)
+    benchmark.pedantic(events, args=(True,), rounds=ROUNDS)
+    overhead = seconds(lambda: events(True)) / seconds(lambda: events(False)) - 1
+    benchmark.extra_info["on_top_of_an_event"] = round(overhead, 3)
+    benchmark.extra_info["target"] = 0.25
+
+
+def test_a_first_run(benchmark: Any) -> None:
+    """The fork bomb of configs/, once compiled. Target: 5 s for the whole command."""
+    path = os.path.join(os.path.dirname(__file__), "..", "..", "configs", "fork_bomb.yaml")
+    simulate(Experiment.load(path))
+    benchmark.pedantic(lambda: simulate(Experiment.load(path)), rounds=2)
+    benchmark.extra_info["s"] = round(seconds(lambda: simulate(Experiment.load(path)), 1), 2)
