@@ -51,6 +51,8 @@ class Timeout(simpy.Timeout):
 class LateTimeout(Timeout):
     """A timeout that comes after all other events of its nanosecond."""
 
+    env: Environment
+
     def __init__(self, env: Environment, delay: int) -> None:
         self.env = env
         self.callbacks = []
@@ -58,6 +60,13 @@ class LateTimeout(Timeout):
         self._delay = delay
         self._ok = True
         heappush(env._queue, (env._now + delay, _LAST, next(env._eid), self))
+
+    def again(self, delay: int) -> LateTimeout:
+        """Happen once more, ``delay`` ns from now: for a process that waits again and again; it has been processed."""
+        env = self.env
+        self.callbacks = []
+        heappush(env._queue, (env._now + delay, _LAST, next(env._eid), self))
+        return self
 
 
 def _whole_ns(delay: Any) -> int:

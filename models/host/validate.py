@@ -136,7 +136,9 @@ def validate(
     if as_json:
         sys.stdout.write(to_json(comparisons) + "\n")
     else:
-        print_tables(comparisons, Console())
+        console = Console()
+        # A file or a pipe has no width to fit into.
+        print_tables(comparisons, console if console.is_terminal else Console(width=200))
     if document is not None:
         write_document(comparisons, document)
     if not all(comparison.passed for comparison in comparisons):

@@ -324,9 +324,14 @@ class Thread:
 
         A task that is killed while the time passes has all of them that it began to fault in.
         """
-        system, cpu = self.system, self.cpu
+        system = self.system
         if system.single and not system.batching and self.task.user.group is None:
-            return (yield from self._fault_singly(kind, mapping, count))
+            return self._fault_singly(kind, mapping, count)
+        return self._fault_together(kind, mapping, count)
+
+    def _fault_together(self, kind: int, mapping: Mapping, count: int) -> Wait:
+        """Fault in pages beside what other CPUs do."""
+        system, cpu = self.system, self.cpu
         ranges, before, began_ns = system.ranges, mapping.touched, system.env.now
         ranges.begin(self.task, cpu, kind, mapping, count, self._began_ns + SLICE_NS)
         event = system.operations.end_of(cpu)
@@ -351,7 +356,7 @@ class Thread:
         """Fault in pages on a machine's only CPU, one per event.
 
         Nobody else runs before this thread gives its CPU up, so what there was room for at the start stays there, and
-        the pages are charged together.
+        the pages are accounted for together.
         """
         system, cpu = self.system, self.cpu
         env, kernel, clocks, file = system.env, system.kernel, system.clocks.handle, mapping.file
@@ -359,22 +364,22 @@ class Thread:
         handle, cache, shift = kernel.handle, kernel.node_cache, kernel.node_shift
         slice_end_ns, cpus = self._began_ns + SLICE_NS, system.cpus
         set_range(clocks, cpu, kernel.node_of[cpu], kind, mapping.holder, holder, mapping.touched, count)
-        done = 0
+        done, timer = 0, None
         try:
             while done < count:
                 delay_ns = next_fault(handle, clocks, cpu, env._now, cache, shift)
                 if delay_ns < 0:
                     break
                 done += 1
-                mapping.touched += 1
-                if file is not None:
-                    file.present += 1
-                yield LateTimeout(env, delay_ns)
+                timer = LateTimeout(env, delay_ns) if timer is None else timer.again(delay_ns)
+                yield timer
                 if env._now >= slice_end_ns and cpus.contended:
                     break
         finally:
             kernel.now_ns = env._now
+            mapping.touched += done
             if file is not None and done:
+                file.present += done
                 kernel.charge_pages(file, done)
         if delay_ns < 0:
             yield from self._wait_alone(-1 - delay_ns)
