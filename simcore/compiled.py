@@ -8,6 +8,7 @@ there compiles anew and an unchanged tree loads in milliseconds.
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core import config, types
 
-__all__ = ["cache_directory", "jit", "jit_allocating", "source_hash"]
+__all__ = ["cache_directory", "jit", "jit_allocating", "jit_inline", "keep_compiled", "source_hash"]
 
 F = TypeVar("F", bound=Callable[..., object])
 _IMPORT = re.compile(rb"^from (\.*)([\w.]*) import", re.MULTILINE)
@@ -90,6 +91,11 @@ def jit_allocating(function: F) -> F:
     return _compile(function)
 
 
+def jit_inline(function: F) -> F:
+    """Like `jit`, for functions that compiled callers take in whole: passing arrays costs more than short work."""
+    return _compile(function, _nrt=False, forceinline=True)
+
+
 def _plain(argument: Any) -> Any:
     """The type that a compiled callee sees: no constants, one width of integer, so that it is compiled only once."""
     numba_types: Any = types
@@ -101,11 +107,22 @@ def _compile(function: F, **options: Any) -> F:
     dispatcher = numba.njit(**options)(function)
     template = dispatcher.get_call_template
     dispatcher.get_call_template = lambda args, kws: template(tuple(map(_plain, args)), kws)
+    keep_compiled(dispatcher, function.__module__)
+    return cast(F, dispatcher)
+
+
+def keep_compiled(dispatcher: Any, module: str) -> None:
+    """Keep the machine code of a function of a module on disk; where nothing can be written, it is not kept.
+
+    Args:
+        dispatcher: what Numba made of the function.
+        module: dotted name of its module.
+    """
     settings: Any = config
     before = settings.CACHE_DIR
-    settings.CACHE_DIR = str(cache_directory(function.__module__))
+    settings.CACHE_DIR = str(cache_directory(module))
     try:
-        dispatcher.enable_caching()
+        with suppress(RuntimeError):  # a user without a home, a tree that is not his: compiled in each process
+            dispatcher.enable_caching()
     finally:
         settings.CACHE_DIR = before
-    return cast(F, dispatcher)

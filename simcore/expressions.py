@@ -1,49 +1,30 @@
 """Safe expressions over dotted names and quantities with units, for `expect:` and `where:`.
 
 An expression is parsed by Python's `ast` into a tree of which every node is checked against a whitelist;
-nothing is ever handed to `eval`. Names are dotted and may hold segments that begin with a digit
-(`direct_map.4k_bytes`) or that are Python keywords, so the text is tokenised here first and names reach the
-parser as plain identifiers.
+nothing is ever handed to `eval`. `simcore.expression_text` makes a text readable for the parser.
 """
 
 from __future__ import annotations
 
 import ast
 import operator
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from simcore.errors import SimcoreError, nearest_name
-from simcore.units import BYTE_UNITS, TIME_UNITS, UnitError, nearest_unit, parse_bytes, parse_ns
+from simcore.errors import nearest_name
+from simcore.expression_text import COMPARISONS, ExpressionError, Source
 
 __all__ = ["Expression", "ExpressionError", "parse", "parse_condition"]
 
 Value = Any
 """A number, a string, a boolean, None, or a tuple of these: what YAML scalars can be."""
 
-LENGTH_LIMIT = 2000
-"""Longest text that is parsed, in characters: keeps the tree shallow enough for Python's stack."""
-
 EXPONENT_LIMIT = 64
 """Largest exponent of `**`: enough for powers of two of 64-bit quantities, too little to hang a run."""
 
 VALUE_FUNCTIONS: Mapping[str, Callable[..., Value]] = {"min": min, "max": max, "abs": abs, "round": round}
 """Functions of values that every expression may call."""
-
-_TOKEN = re.compile(
-    r"""(?P<space>\s+)
-      | (?P<string>'[^'\\\n]*'|"[^"\\\n]*")
-      | (?P<number>(?:\d[\d_]*\.?[\d_]*|\.\d+)(?:[eE][+-]?\d+)?)(?P<unit>[^\W\d]\w*)?
-      | (?P<name>[^\W\d]\w*(?:\.\w+)*)
-      | (?P<operator>\*\*|//|<=|>=|==|!=|[-+*/%<>(),\[\]])""",
-    re.VERBOSE,
-)
-_SUBJECT_CALL = re.compile(r"\s*([^\W\d]\w*)\s*\(\s*([^\W\d]\w*(?:\.\w+)*)\s*\)\s*")
-_COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
-_WORDS = {"and", "or", "not", "in"}
-_CONSTANTS = {"true": True, "false": False, "True": True, "False": False, "null": None, "None": None}
 
 _BINARY: Mapping[type[ast.operator], Callable[[Value, Value], Value]] = {
     ast.Add: operator.add,
@@ -66,25 +47,6 @@ _COMPARE: Mapping[type[ast.cmpop], Callable[[Value, Value], bool]] = {
 }
 
 
-class ExpressionError(SimcoreError):
-    """An expression that cannot be read or evaluated; shows the text and marks the place.
-
-    Attributes:
-        text: the whole expression.
-        column: where in the text the trouble is, counted from 0; None when it is not at one place.
-    """
-
-    def __init__(self, reason: str, text: str, column: int | None = None) -> None:
-        self.reason = reason
-        self.text = text
-        self.column = column
-        place = "" if column is None else f" (column {column + 1})"
-        super().__init__(f"expression `{text}`{place}: {reason}")
-
-    def __reduce__(self) -> tuple[type[ExpressionError], tuple[str, str, int | None]]:
-        return type(self), (self.reason, self.text, self.column)
-
-
 @dataclass(frozen=True)
 class Expression:
     """A checked expression.
@@ -99,7 +61,7 @@ class Expression:
     names: frozenset[str]
     series: frozenset[str]
     _body: ast.expr = field(repr=False, compare=False)
-    _source: _Source = field(repr=False, compare=False)
+    _source: Source = field(repr=False, compare=False)
 
     def evaluate(
         self,
@@ -129,7 +91,7 @@ def parse(text: str, reductions: Collection[str] = ()) -> Expression:
     Raises:
         ExpressionError: the text is not an expression, or uses what is not allowed.
     """
-    return _build(_Source(text), reductions)
+    return _build(Source(text), reductions)
 
 
 def parse_condition(subject: str, text: str | int | float, reductions: Collection[str] = ()) -> Expression:
@@ -143,103 +105,13 @@ def parse_condition(subject: str, text: str | int | float, reductions: Collectio
     """
     if isinstance(text, int | float):
         text = f"== {text!r}"
-    source = _Source(text, subject)
+    source = Source(text, subject)
     if not source.subject_used:
-        raise ExpressionError(f"a condition begins with one of {' '.join(_COMPARISONS)}", text, 0)
+        raise ExpressionError(f"a condition begins with one of {' '.join(COMPARISONS)}", text, 0)
     return _build(source, reductions)
 
 
-class _Source:
-    """The tokenised text: what Python's parser is given, and the way back from it."""
-
-    def __init__(self, text: str, subject: str | None = None) -> None:
-        self.text = text
-        self.subject_used = False
-        self.names: dict[str, str] = {}
-        self._columns: list[tuple[int, int]] = []
-        self._parts: list[str] = []
-        self._length = 0
-        if len(text) > LENGTH_LIMIT:
-            raise ExpressionError(f"longer than {LENGTH_LIMIT} characters", text[:60] + "...", None)
-        if not text.strip():
-            raise ExpressionError("empty", text, None)
-        previous = None
-        position = 0
-        while position < len(text):
-            match = _TOKEN.match(text, position)
-            if match is None:
-                raise ExpressionError(f"unexpected {text[position]!r}", text, position)
-            if match.lastgroup != "space":
-                lacks_left_side = previous in (None, "and", "or", "not", "(")
-                if subject and match["operator"] in _COMPARISONS and lacks_left_side:
-                    self.subject_used = True
-                    self._append(self._translate_subject(subject), position)
-                self._append(self._translate(match), position)
-                previous = match.group()
-            position = match.end()
-        self.python = " ".join(self._parts)
-
-    def column(self, node: ast.AST) -> int:
-        """Return where in the user's text a node begins."""
-        offset = getattr(node, "col_offset", 0)
-        return self.column_of_offset(offset)
-
-    def column_of_offset(self, offset: int) -> int:
-        if offset >= self._length - 1:
-            return len(self.text)
-        return max((old for new, old in self._columns if new <= offset), default=0)
-
-    def fail(self, reason: str, node: ast.AST) -> ExpressionError:
-        return ExpressionError(reason, self.text, self.column(node))
-
-    def _append(self, part: str, column: int) -> None:
-        self._columns.append((self._length, column))
-        self._parts.append(part)
-        self._length += len(part.encode()) + 1  # ast counts columns in UTF-8 bytes
-
-    def _translate_subject(self, subject: str) -> str:
-        """Return `name` or `function(name)` as Python; any other text is taken for a name as a whole."""
-        if match := _SUBJECT_CALL.fullmatch(subject):
-            return f"{self._identifier(match[1])}({self._identifier(match[2])})"
-        return self._identifier(subject)
-
-    def _translate(self, match: re.Match[str]) -> str:
-        if match["number"] is not None:
-            return self._number(match)
-        name = match["name"]
-        if name is None or name in _WORDS:
-            return match.group()
-        if name in _CONSTANTS:
-            return repr(_CONSTANTS[name])
-        return self._identifier(name)
-
-    def _number(self, match: re.Match[str]) -> str:
-        if match["unit"] is None:
-            if len(match.group()) > 40:
-                raise ExpressionError("number of more than 40 digits", self.text, match.start())
-            try:
-                value = float(match.group())
-            except ValueError:
-                raise ExpressionError(f"{match.group()} is no number", self.text, match.start()) from None
-            return repr(int(match.group())) if re.fullmatch(r"[\d_]+", match.group()) else repr(value)
-        parse_quantity = parse_ns if match["unit"] in TIME_UNITS else parse_bytes
-        try:
-            return repr(parse_quantity(match.group()))
-        except UnitError as error:
-            near = nearest_unit(match["unit"], {**BYTE_UNITS, **TIME_UNITS})
-            hint = f"; did you mean {near}?" if near else ""
-            raise ExpressionError(f"{error.message}{hint}", self.text, match.start()) from None
-
-    def _identifier(self, name: str) -> str:
-        for identifier, known in self.names.items():
-            if known == name:
-                return identifier
-        identifier = f"n{len(self.names)}"
-        self.names[identifier] = name
-        return identifier
-
-
-def _build(source: _Source, reductions: Collection[str]) -> Expression:
+def _build(source: Source, reductions: Collection[str]) -> Expression:
     try:
         body = ast.parse(source.python, mode="eval").body
         check = _Check(source, reductions)
@@ -256,7 +128,7 @@ def _build(source: _Source, reductions: Collection[str]) -> Expression:
 class _Check(ast.NodeVisitor):
     """Refuses every node that is not on the list, and collects names."""
 
-    def __init__(self, source: _Source, reductions: Collection[str]) -> None:
+    def __init__(self, source: Source, reductions: Collection[str]) -> None:
         self.source = source
         self.reductions = reductions
         self.names: set[str] = set()
@@ -296,7 +168,7 @@ class _Evaluation:
     """One evaluation: the values of the names and a method per kind of node."""
 
     def __init__(
-        self, source: _Source, values: Mapping[str, Value], reductions: Mapping[str, Callable[[str], float]]
+        self, source: Source, values: Mapping[str, Value], reductions: Mapping[str, Callable[[str], float]]
     ) -> None:
         self.source = source
         self.values = values

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from simcore.errors import ConfigError, OutputError
 from simcore.result import Result
 from simcore.series import Series
-from simcore.yaml_source import dump_yaml, parse_yaml
+from simcore.yaml_scalars import dump_yaml
+from simcore.yaml_source import parse_yaml
 
 __all__ = ["MANIFEST", "check_place", "is_run", "prepare", "read_run", "write_atomically", "write_run"]
 

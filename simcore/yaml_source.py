@@ -1,14 +1,11 @@
 """YAML text to plain values with their positions, without the traps of YAML 1.1 and without anything unsafe.
 
-Scalars follow YAML 1.2's core schema: only ``true`` and ``false`` are booleans (``on``, ``off``, ``yes``
-and ``no`` are strings, which a boolean option of a configuration still understands), ``1e-3`` is a number,
-``12:30:00`` and dates are strings. Duplicate keys, merge keys, tags other than the core ones, several
+``simcore.yaml_scalars`` says what scalars mean. Duplicate keys, merge keys, tags other than the core ones, several
 documents, and documents that are too large, too deep or grow too much through aliases are refused.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,9 @@ from typing import Any
 import yaml
 
 from simcore.errors import ConfigError
+from simcore.yaml_scalars import CORE_TAG, parse_scalar
 
-__all__ = ["KeyPath", "Position", "Source", "dump_yaml", "parse_scalar", "parse_yaml"]
+__all__ = ["KeyPath", "Position", "Source", "parse_yaml"]
 
 SIZE_LIMIT_BYTES = 4 << 20
 NODE_LIMIT = 200_000
@@ -26,13 +24,6 @@ DEPTH_LIMIT = 64
 #: Keys and indices from the top of the document down to a value.
 KeyPath = tuple[str | int, ...]
 
-_CORE = "tag:yaml.org,2002:"
-_NULL = re.compile(r"~|null|Null|NULL|")
-_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_INT = re.compile(r"[-+]?[0-9][0-9_]*")
-_OTHER_INT = re.compile(r"0o[0-7_]+|0x[0-9a-fA-F_]+|0b[01_]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF|nan|NaN|NAN)")
 # libyaml needs no Python stack per level; the pure-Python parser is the fallback where PyYAML was built
 # without it.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -52,25 +43,6 @@ class Source:
 
     value: Any
     positions: dict[KeyPath, Position]
-
-
-def parse_scalar(text: str) -> Any:
-    """Return what a plain YAML scalar means: None, bool, int, float or the text itself."""
-    if text in _BOOL:
-        return _BOOL[text]
-    if _NULL.fullmatch(text):
-        return None
-    # Python refuses to read integers of more than 4300 digits; such text is no number to anyone.
-    if len(text) < 400:
-        if _INT.fullmatch(text):
-            return int(text.replace("_", ""))
-        if _OTHER_INT.fullmatch(text):
-            return int(text.replace("_", ""), 0)
-        if _FLOAT.fullmatch(text):
-            return float(text.replace("_", ""))
-        if special := _SPECIAL.fullmatch(text):
-            return float(special[1] + special[2].lower())
-    return text
 
 
 def parse_yaml(text: str | bytes, file: Path | str) -> Source:
@@ -98,31 +70,6 @@ def parse_yaml(text: str | bytes, file: Path | str) -> Source:
                 f"byte {error.object[error.start]:#x} is not UTF-8", file=file, line=line
             ) from None
     return _Reader(text, str(file)).read()
-
-
-def dump_yaml(data: Any) -> str:
-    """Return YAML text that ``parse_yaml`` reads back to the same values."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes whatever text either kind of YAML would take for something else, and never writes aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    if not text.isprintable():
-        style = '"'  # the only style that escapes line ends of every kind
-    elif isinstance(parse_scalar(text), str):
-        style = None
-    else:
-        style = "'"
-    return dumper.represent_scalar(_CORE + "str", text, style=style)
-
-
-_Dumper.add_representer(str, _represent_text)
 
 
 class _Reader:
@@ -256,9 +203,9 @@ class _Reader:
         plain = event.implicit[0]
         if event.tag is None or event.tag == "!":
             return parse_scalar(text) if plain and event.tag is None else text
-        if not isinstance(event.tag, str) or not event.tag.startswith(_CORE):
+        if not isinstance(event.tag, str) or not event.tag.startswith(CORE_TAG):
             raise self._unsafe(event)
-        kind = event.tag.removeprefix(_CORE)
+        kind = event.tag.removeprefix(CORE_TAG)
         if kind == "str":
             return text
         value = parse_scalar(text)
@@ -273,11 +220,11 @@ class _Reader:
         )
 
     def _check_tag(self, event: yaml.Event, kind: str) -> None:
-        if getattr(event, "tag", None) not in {None, "!", _CORE + kind}:
+        if getattr(event, "tag", None) not in {None, "!", CORE_TAG + kind}:
             raise self._unsafe(event)
 
     def _unsafe(self, event: yaml.Event) -> ConfigError:
-        tag = str(getattr(event, "tag", "")).replace(_CORE, "!!")
+        tag = str(getattr(event, "tag", "")).replace(CORE_TAG, "!!")
         return self._fail(event, f"tag {tag} is not allowed", expected="plain values without tags")
 
     def _position(self, event: yaml.Event) -> Position:

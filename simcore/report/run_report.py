@@ -12,7 +12,7 @@ from simcore.report.section import SECTION_GROUP, Section, escape, table
 from simcore.result import Result, format_value
 from simcore.units import format_count, format_ns
 from simcore.views import load_entry
-from simcore.yaml_source import dump_yaml
+from simcore.yaml_scalars import dump_yaml
 
 __all__ = ["configuration", "provenance", "run_report", "verdicts"]
 

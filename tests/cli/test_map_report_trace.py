@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.cli.command import simcore
+
 EXPERIMENT = """\
 machine: {memory: 2GiB, cpus: 2}
 workloads:
   bomb: {kind: fork_bomb, tasks: 40}
 """
-
-
-def simcore(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    return subprocess.run(
-        [sys.executable, "-m", "simcore", *arguments],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": search, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.cli.command import simcore
+
 MODEL = "tests.simcore.queue_model:QueueModel"
 GOOD = f"""\
 model: {MODEL}
@@ -20,18 +21,6 @@ expect:
   queue.served: "== 200"
   queue.present: 0
 """
-
-
-def simcore(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in ``directory``, with this repository importable for its test model."""
-    return subprocess.run(
-        [sys.executable, "-m", "simcore", *arguments],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
