@@ -23,7 +23,8 @@ def confidence_table(machine: Machine, bystanders: Bystanders) -> pa.Table:
     if bystanders.names:
         rows += [(f"tlb {machine.tlb.name}", *row) for row in machine.tlb.confidence_table()]
     for name in type(machine.costs.values).model_fields:
-        stated: CostValue = getattr(machine.costs.values, name)
-        rows.append((f"costs {machine.costs.name}", name, f"{stated.value:g}", stated.confidence, stated.source))
+        stated: CostValue | None = getattr(machine.costs.values, name)
+        if stated is not None:
+            rows.append((f"costs {machine.costs.name}", name, f"{stated.value:g}", stated.confidence, stated.source))
     rows += bystanders.stated()
     return pa.table({column: [row[at] for row in rows] for at, column in enumerate(COLUMNS)})

@@ -173,19 +173,22 @@ def _full_sets(
     lowest, highest = time / 6.0, time * 8.0
     ratio = (highest / lowest) ** (1.0 / (times.size - 1))
     point = lowest
+    there = np.zeros(4)
+    reached = np.empty(4)
+    for i in range(n.size):
+        if weight[i] > 0.0:
+            there[kind[i]] += weight[i] * n[i]
     for k in range(times.size):
+        reached[:] = 0.0
+        for i in range(n.size):
+            if weight[i] > 0.0:
+                reached[kind[i]] += weight[i] * n[i] * (1.0 - math.exp(-rate[i] * point))
         seen = 0.0
         square = 0.0
         for size in range(4):
-            there = 0.0
-            reached = 0.0
-            for i in range(n.size):
-                if kind[i] == size and weight[i] > 0.0:
-                    there += weight[i] * n[i]
-                    reached += weight[i] * n[i] * (1.0 - math.exp(-rate[i] * point))
-            if there > 0.0:
-                seen += reached
-                square += reached * reached / there
+            if there[size] > 0.0:
+                seen += reached[size]
+                square += reached[size] * reached[size] / there[size]
         mean = seen / sets
         q = min(square / seen, 0.999999) if even and seen > 0.0 else 0.0
         below = 0.0

@@ -43,7 +43,7 @@ def predict_chase(
     *,
     guest_page: PageSize = "4K",
     host_page: PageSize | None = None,
-    frames: Literal["contiguous", "scattered"] = "contiguous",
+    frames: Literal["contiguous", "scattered"] | float = "contiguous",
     seed: int = 0,
 ) -> ChaseStep:
     """Predict a chase over one line of each of ``n_pages`` 4K pages.
@@ -60,34 +60,40 @@ def predict_chase(
         guest_page: How the tables of the process map them.
         host_page: How the host maps the virtual machine; None on bare metal.
         frames: Whether guest frames follow one another, so that eight pages share a line of the host's
-            tables.
+            tables; or the part of them that lie alone, from 0 (contiguous) to 1 (scattered).
         seed: Of the order of visits.
 
     Raises:
-        ValueError: No page at all.
+        ValueError: No page at all, or a part that is none.
     """
     if n_pages < 1:
         raise ValueError(f"a chase needs a page, not {n_pages}")
+    alone = {"contiguous": 0.0, "scattered": 1.0}[frames] if isinstance(frames, str) else frames
+    if not 0.0 <= alone <= 1.0:
+        raise ValueError(f"frames: a part lies between 0 and 1, not {frames}")
     miss_l1, walks = _tlb_rates(preset, n_pages, guest_page, host_page, seed)
     caches = preset.caches
     guest_shift = SIZE_SHIFT[SIZE_CODE[guest_page]]
     # Kinds of table lines that a walk reads: how many lines there are, and how many references of each a walk
-    # makes.
+    # makes; whether each serves one page only and comes back as regularly as the page's data.
     tables = [(_line_count(n_pages, guest_shift), 1.0)]
+    own = 0.0
     regions = n_pages / 512
     pde = preset.paging_structure_caches.pde
     if guest_page == "4K":
         tables.append((_line_count(n_pages, 9), max(0.0, 1.0 - pde / regions)))
     if host_page is not None:
         host_shift = SIZE_SHIFT[SIZE_CODE[host_page]]
-        scattered = frames == "scattered"
-        tables.append(
-            (float(n_pages) if scattered and not host_shift else _line_count(n_pages, host_shift), 1.0)
-        )
+        if host_shift:
+            alone = 0.0
+        own = alone
+        tables.append((_line_count(round(n_pages * (1.0 - alone)), host_shift), 1.0 - alone))
         if host_page == "4K":
-            # Scattered frames lie in as many host page tables as there are pages, for the caches' purposes.
-            units = float(n_pages) if scattered else regions
+            # A frame that lies alone lies in a host page table of its own, for the caches' purposes.
+            units = alone * n_pages + (1.0 - alone) * regions
             tables.append((max(1.0, units / PTES_PER_LINE), max(0.0, 1.0 - pde / units)))
+    if own:
+        tables.append((own * n_pages, own))
     table_lines = [(count, references * walks) for count, references in tables if references * walks > 0]
     sets_l2 = caches.l2_kib * 1024 / LINE_BYTES / caches.l2_ways
     lines_l1, lines_l2 = (kib * 1024 / LINE_BYTES for kib in (caches.l1d_kib, caches.l2_kib))
@@ -101,7 +107,7 @@ def predict_chase(
     for count, references in tables:
         rate = references * walks / count
         far1, far2 = math.exp(-rate * time_l1), math.exp(-rate * time_l2)
-        if count >= n_pages:  # one line a page: it comes back as regularly as the page's data
+        if own and count == own * n_pages:
             far1, far2 = 1.0 - in_l1, 1.0 - in_l2
         walk += references * ((1.0 - far1) * l1 + (far1 - far2) * l2 + far2 * l3)
     cycles = data + miss_l1 * preset.l2_latency_cycles + walks * walk

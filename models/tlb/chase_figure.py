@@ -74,6 +74,11 @@ def draw(rows: Sequence[Row], others: Sequence[Row], figure: Path) -> None:
                 *zip(*points, strict=True), ".", color="0.35", label="measured, 3 runs" if run == 0 else None
             )
         panel.plot(mib, [row.predicted_ns for row in here], color="tab:blue", label="zen5_hashed")
+        if kind != "2M":
+            ends = [[row.predicted_ns for row in rows if row.kind == layout] for layout in ("4Kseq", "4Krnd")]
+            panel.fill_between(
+                mib, *ends, color="tab:blue", alpha=0.12, linewidth=0, label="from no to all frames alone"
+            )
         panel.plot(
             mib, [row.predicted_ns for row in there], "--", color="tab:orange", label="zen5 (LRU sets)"
         )
@@ -87,7 +92,7 @@ def draw(rows: Sequence[Row], others: Sequence[Row], figure: Path) -> None:
         panel.set_yticks([1, 2, 5, 10, 20, 50, 100], ["1", "2", "5", "10", "20", "50", "100"])
         panel.minorticks_off()
     panels[0].set_ylabel("time of a dependent step (ns)")
-    panels[0].legend(loc="upper left", frameon=False)
+    panels[1].legend(loc="upper left", frameon=False)
     canvas.figure.savefig(figure, dpi=150)
 
 

@@ -35,7 +35,7 @@ def _root() -> None:
 @app.command()
 def trace(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="uint64 addresses, Valgrind lackey or DynamoRIO text.")
+        Path, typer.Argument(metavar="FILE", help="uint64 addresses, Valgrind lackey or DynamoRIO text; - is a pipe.")
     ],
     tlb: PresetOption = "zen5",
     tiling: Annotated[

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import config
 
-from simcore.compiled import cache_directory
+from simcore.compiled import keep_compiled
 
 __all__ = ["HASH_MASK", "compiled", "inlined", "mix", "unmanaged"]
 
@@ -35,15 +34,7 @@ def inlined(function: Function) -> Function:
 def _cached(function: Function, **options: Any) -> Function:
     compiler: Any = numba.njit
     dispatcher = compiler(nogil=True, error_model="numpy", **options)(function)
-    numba_config: Any = config
-    before = numba_config.CACHE_DIR
-    # A directory named after the sources, because Numba itself overlooks changes in the functions that one
-    # calls.
-    numba_config.CACHE_DIR = str(cache_directory(function.__module__))
-    try:
-        dispatcher.enable_caching()
-    finally:
-        numba_config.CACHE_DIR = before
+    keep_compiled(dispatcher, function.__module__)
     return cast(Function, dispatcher)
 
 

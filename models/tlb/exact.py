@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from models.tlb.compiled import mix
 from models.tlb.counts import SIZE_4K_BROKEN, Counts, Tiling
-from models.tlb.exact_compiled import invalidate, run, wipe
+from models.tlb.exact_compiled import invalidate, wipe
 from models.tlb.hierarchy import SIZE_CODE, Hierarchy
+from models.tlb.stages import ALL, BLOCK, ROWS, run
 
 __all__ = ["ExactTlb"]
 
@@ -54,7 +55,9 @@ class ExactTlb:
         self.hierarchy = hierarchy
         flat = hierarchy.compile()
         self._arrays, self._psc, self._route = flat.arrays, flat.psc, flat.route
-        self._state = np.zeros(flat.length, np.int64)
+        self._state = _aligned(flat.length)
+        self._block = _aligned(ROWS * BLOCK).reshape(ROWS, BLOCK)
+        self._block[ALL] = np.arange(BLOCK)
         self._free_at = np.zeros(hierarchy.walkers, np.int64)
         self._clock = np.zeros(1, np.int64)
         self._keys = np.array([mix(seed)], np.uint64)
@@ -86,6 +89,7 @@ class ExactTlb:
             numbers, table, codes, broken, self._arrays, self._psc, self._route, self._l2_shift,
             self._l2_size,
             self._plan, self._timing, self._state, self._keys, self._free_at, self._clock, self.counters,
+            self._block,
         )  # fmt: skip
         return Counts.of(self.counters - before)
 
@@ -109,6 +113,13 @@ class ExactTlb:
     def invalidate(self, page: int) -> None:
         """Drop the entries of any size that translate ``page``, and the paging-structure caches."""
         invalidate(page, len(self.hierarchy.arrays), int(self._plan[0]), self._arrays, self._state)
+
+
+def _aligned(length: int) -> Ints:
+    """Return zeros that begin where a cache line does: a vector across two lines is slower to read."""
+    raw = np.zeros(length + 7, np.int64)
+    first = -raw.ctypes.data % 64 // 8
+    return raw[first : first + length]
 
 
 def _sizes(

@@ -1,24 +1,24 @@
-"""The exact model's compiled part: TLB arrays in one flat integer state, and the loop over a trace."""
+"""The exact model's compiled part: TLB arrays in one flat integer state, and what a list of entries does to one."""
 
 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from models.tlb.compiled import inlined, unmanaged
+from models.tlb.lanes import LANES, visit_one_row, visit_row
 
-__all__ = ["invalidate", "run", "wipe"]
+__all__ = ["invalidate", "visit", "wipe"]
 
 Ints = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
-Flags = npt.NDArray[np.bool_]
 
 # Columns of hierarchy.FIELDS and codes of hierarchy.FORMS, as compile-time constants.
-SETS, WAYS, FORM, HASHED, TAGS, NEXT, PREV, SLOTS, MASK, NODES, TREE, DRAWS = range(12)
-PACKED, ROW, RING, HASHED_RING, TREE_OR_RANDOM = range(5)
-ONES, EIGHTS = 0x1111111111111111, 0x8888888888888888
+SETS, WAYS, FORM, HASHED, TAGS, STRIDE, NEXT, PREV, SLOTS, MASK, NODES, TREE, DRAWS = range(13)
+IN_LANES, RING, ROW, TREE_OR_RANDOM = range(4)
 EMPTY = -1
 # An unsigned index spares compiled code the test for negative ones, which would also keep loops from being
 # vectorised.
@@ -36,14 +36,12 @@ def mix64(value: np.uint64) -> np.uint64:
 
 
 @inlined
-def locate(array: int, number: int, arrays: Ints) -> int:
-    """Return the set in which ``array`` keeps page ``number``."""
-    sets = arrays[uintp(array), SETS]
-    if sets == 1:
-        return 0
-    if arrays[uintp(array), HASHED]:
-        return int64(mix64(np.uint64(number)) % np.uint64(sets))
-    return int64(number & (sets - 1) if sets & (sets - 1) == 0 else number % sets)
+def _place(number: int, sets: int, hashed: int) -> int:
+    """Return the set in which an array keeps page ``number``."""
+    where = mix64(np.uint64(number)) if hashed else np.uint64(number)
+    if sets & (sets - 1) == 0:
+        return int64(where & np.uint64(sets - 1))
+    return int64(where % np.uint64(sets))
 
 
 # A ring links the ways in order of use; way number `ways` is the ring's sentinel, its successor the newest,
@@ -111,19 +109,6 @@ def _to_front(node: int, nexts: int, prevs: int, ways: int, state: Ints) -> None
 
 
 @inlined
-def _packed_to_front(order: np.uint64, way: np.uint64) -> int:
-    """Move ``way`` to the lowest of sixteen 4-bit numbers, which stand in order of use, the newest lowest."""
-    differing = order ^ (way * np.uint64(ONES))
-    # The lowest 8 bit marks the lowest number that does not differ (as with zero bytes; Warren, Hacker's
-    # Delight, 6-1).
-    marks = (differing - np.uint64(ONES)) & ~differing & np.uint64(EIGHTS)
-    mark = marks & (~marks + np.uint64(1))
-    newer = order & ((mark >> np.uint64(3)) - np.uint64(1))
-    older = order & ~((mark << np.uint64(1)) - np.uint64(1))
-    return int64(older | (newer << np.uint64(4)) | way)
-
-
-@inlined
 def _point_away(way: int, tree: int, nodes: int, state: Ints) -> None:
     """Turn the tree's pointers on the path to ``way`` towards the other sides."""
     node = 1
@@ -150,59 +135,102 @@ def _pointed(ways: int, tree: int, nodes: int, state: Ints) -> int:
 
 
 @inlined
-def visit(array: int, place: int, key: int, arrays: Ints, state: Ints, seed: np.uint64) -> bool:
-    """Return whether set ``place`` holds ``key``, and make it the most recent; a miss puts it there."""
+def _visit_ring(array: int, base: int, key: int, arrays: Ints, state: Ints) -> bool:
+    """`visit` for a long LRU set that is the only one."""
     ways = arrays[uintp(array), WAYS]
-    base = arrays[uintp(array), TAGS] + place * ways
-    form = arrays[uintp(array), FORM]
-    if form == PACKED:
-        # Looking at all ways without a way out compiles to a few vector instructions.
-        way = -1
-        for j in range(ways):
-            if state[uintp(base + j)] == key:
-                way = j
-        order_at = uintp(arrays[uintp(array), TREE] + place)
-        order = np.uint64(state[order_at])
-        if way < 0:
-            last = (order >> np.uint64(4 * (ways - 1))) & np.uint64(15)
-            state[order_at] = int64((order << np.uint64(4)) | last)
-            state[uintp(base) + last] = key
-            return False
-        state[order_at] = _packed_to_front(order, np.uint64(way))
-        return True
-    if form == ROW:
-        # One pass looks for the key and moves those before it back by one.
-        carried = key
-        for j in range(ways):
-            held = state[uintp(base + j)]
-            state[uintp(base + j)] = carried
-            if held == key:
-                return True
-            carried = held
-        return False
-    if form in (RING, HASHED_RING):
-        nexts, prevs = arrays[uintp(array), NEXT], arrays[uintp(array), PREV]
-        slots, mask = arrays[uintp(array), SLOTS], arrays[uintp(array), MASK]
-        node = -1
-        if form == RING:
-            # Looking at all ways without a way out compiles to a few vector instructions.
-            for j in range(ways):
-                if state[uintp(base + j)] == key:
-                    node = j
+    nexts, prevs = arrays[uintp(array), NEXT], arrays[uintp(array), PREV]
+    slots, mask = arrays[uintp(array), SLOTS], arrays[uintp(array), MASK]
+    slot = _seek(key, slots, mask, state)
+    hit = slot >= 0
+    if hit:
+        node = state[uintp(slots + 2 * slot + 1)]
+    else:
+        node = state[uintp(prevs + ways)]
+        _rehash(state[uintp(base + node)], key, node, slots, mask, state)
+        state[uintp(base + node)] = key
+    if state[uintp(nexts + ways)] != node:
+        _to_front(node, nexts, prevs, ways, state)
+    return hit
+
+
+@inlined
+def _visit_long_row(base: int, key: int, ways: int, state: Ints) -> bool:
+    """`visit` for long LRU sets of which there are several: one pass looks for the key and moves those before it."""
+    carried = key
+    for j in range(ways):
+        held = state[uintp(base + j)]
+        state[uintp(base + j)] = carried
+        if held == key:
+            return True
+        carried = held
+    return False
+
+
+def _visit_rows_of(lanes: int) -> Any:
+    """Return `visit` for sets in rows of so many lanes: each length of a vector takes code of its own."""
+
+    @unmanaged
+    def visit_rows(array: int, count: int, members: Ints, keys: Ints, missed: Ints, arrays: Ints,
+                   state: Ints) -> None:  # fmt: skip
+        sets, ways, hashed = arrays[uintp(array), SETS], arrays[uintp(array), WAYS], arrays[uintp(array), HASHED]
+        tags = arrays[uintp(array), TAGS]
+        if sets == 1:
+            visit_one_row(state, tags, count, members, keys, missed, ways, lanes)
+            return
+        for t in range(count):
+            j = uintp(members[uintp(t)])
+            key = keys[j]
+            missed[j] = visit_row(state, tags + lanes * _place(key >> 2, sets, hashed), key, ways, lanes)
+
+    return visit_rows
+
+
+_visit_4, _visit_8, _visit_16, _visit_32, _visit_64, _visit_128 = map(_visit_rows_of, LANES)
+
+
+@unmanaged
+def visit(array: int, count: int, members: Ints, keys: Ints, missed: Ints, arrays: Ints, state: Ints,
+          seed: np.uint64) -> None:  # fmt: skip
+    """Let an array see entries one after the other; one that is not there is put there.
+
+    Args:
+        array: Row of ``arrays``.
+        count: How many.
+        members: Their places in the block, in order.
+        keys: Keys by place in the block.
+        missed: Gets 1 where an entry was not there, else 0.
+        arrays: See `CompiledHierarchy`.
+        state: All arrays' contents.
+        seed: Key of random replacement.
+    """
+    form, stride = arrays[uintp(array), FORM], arrays[uintp(array), STRIDE]
+    if form == IN_LANES:
+        if stride == 4:
+            _visit_4(array, count, members, keys, missed, arrays, state)
+        elif stride == 8:
+            _visit_8(array, count, members, keys, missed, arrays, state)
+        elif stride == 16:
+            _visit_16(array, count, members, keys, missed, arrays, state)
+        elif stride == 32:
+            _visit_32(array, count, members, keys, missed, arrays, state)
+        elif stride == 64:
+            _visit_64(array, count, members, keys, missed, arrays, state)
         else:
-            slot = _seek(key, slots, mask, state)
-            if slot >= 0:
-                node = state[uintp(slots + 2 * slot + 1)]
-        hit = node >= 0
-        if not hit:
-            node = state[uintp(prevs + ways)]
-            if form == HASHED_RING:
-                _rehash(state[uintp(base + node)], key, node, slots, mask, state)
-            state[uintp(base + node)] = key
-        if state[uintp(nexts + ways)] != node:
-            _to_front(node, nexts, prevs, ways, state)
-        return hit
-    return _visit_ways(array, place, key, arrays, state, seed)
+            _visit_128(array, count, members, keys, missed, arrays, state)
+        return
+    sets, ways, tags = arrays[uintp(array), SETS], arrays[uintp(array), WAYS], arrays[uintp(array), TAGS]
+    hashed = arrays[uintp(array), HASHED]
+    for t in range(count):
+        j = uintp(members[uintp(t)])
+        key = keys[j]
+        place = _place(key >> 2, sets, hashed)
+        if form == RING:
+            hit = _visit_ring(array, tags, key, arrays, state)
+        elif form == ROW:
+            hit = _visit_long_row(tags + place * stride, key, ways, state)
+        else:
+            hit = _visit_ways(array, place, key, arrays, state, seed)
+        missed[j] = int64(not hit)
 
 
 @unmanaged
@@ -240,7 +268,7 @@ def _visit_ways(array: int, place: int, key: int, arrays: Ints, state: Ints, see
 def forget(array: int, place: int, key: int, arrays: Ints, state: Ints) -> None:
     """Drop ``key`` from set ``place`` if it is there; its place is the next to be filled."""
     ways = arrays[uintp(array), WAYS]
-    base = arrays[uintp(array), TAGS] + place * ways
+    base = arrays[uintp(array), TAGS] + place * arrays[uintp(array), STRIDE]
     form = arrays[uintp(array), FORM]
     way = -1
     for j in range(ways):
@@ -248,22 +276,14 @@ def forget(array: int, place: int, key: int, arrays: Ints, state: Ints) -> None:
             way = j
     if way < 0:
         return
-    if form == PACKED:
-        # To the front, and then everything else one place up: the newest becomes the next to be replaced.
-        order_at = uintp(arrays[uintp(array), TREE] + place)
-        order = np.uint64(_packed_to_front(np.uint64(state[order_at]), np.uint64(way)))
-        top = np.uint64(4 * (ways - 1))
-        below = (np.uint64(1) << top) - np.uint64(1)
-        state[order_at] = int64(((order >> np.uint64(4)) & below) | (np.uint64(way) << top))
-    elif form == ROW:
+    if form in (IN_LANES, ROW):
         for j in range(way, ways - 1):
             state[uintp(base + j)] = state[uintp(base + j + 1)]
         way = ways - 1
-    elif form != TREE_OR_RANDOM:
+    elif form == RING:
         nexts, prevs = arrays[uintp(array), NEXT], arrays[uintp(array), PREV]
-        if form == HASHED_RING:
-            slots, mask = arrays[uintp(array), SLOTS], arrays[uintp(array), MASK]
-            _unhash(_seek(key, slots, mask, state), slots, mask, state)
+        slots, mask = arrays[uintp(array), SLOTS], arrays[uintp(array), MASK]
+        _unhash(_seek(key, slots, mask, state), slots, mask, state)
         # To the front, and then the sentinel one place on: the newest becomes the next to be replaced.
         _to_front(way, nexts, prevs, ways, state)
         _to_front(ways, nexts, prevs, way, state)
@@ -275,107 +295,16 @@ def wipe(array: int, arrays: Ints, state: Ints) -> None:
     """Empty an array, and reset its order (not its count of draws)."""
     ways, sets = arrays[uintp(array), WAYS], arrays[uintp(array), SETS]
     base = arrays[uintp(array), TAGS]
-    form = arrays[uintp(array), FORM]
-    state[base : base + ways * sets] = EMPTY
-    if form == HASHED_RING:
+    state[base : base + arrays[uintp(array), STRIDE] * sets] = EMPTY
+    if arrays[uintp(array), FORM] == RING:
         slots = arrays[uintp(array), SLOTS]
         state[slots : slots + 2 * (arrays[uintp(array), MASK] + 1)] = EMPTY
-    if form in (RING, HASHED_RING):
         nexts, prevs = arrays[uintp(array), NEXT], arrays[uintp(array), PREV]
         for node in range(ways + 1):
             state[nexts + node] = (node + 1) % (ways + 1)
             state[prevs + node] = (node + ways) % (ways + 1)
     tree = arrays[uintp(array), TREE]
-    order = int64(np.uint64(0xFEDCBA9876543210)) if form == PACKED else int64(0)
-    state[tree : tree + arrays[uintp(array), NODES] * sets] = order
-
-
-@inlined
-def _walk_references(page: int, size: int, dimension: int, psc: Ints, arrays: Ints, state: Ints) -> int:
-    """Return how many table entries a walk reads; the paging-structure caches get the upper ones."""
-    for which in range(size, 3):
-        cache = psc[uintp(dimension), uintp(which)]
-        if cache >= 0 and visit(cache, 0, page >> (9 * (which + 1)), arrays, state, np.uint64(0)):
-            return which - size + 1
-    return 4 - size
-
-
-@unmanaged
-def run(
-    pages: Ints, table: Bytes, codes: Bytes, broken: Flags, arrays: Ints, psc: Ints, route: Ints,
-    l2_shift: Ints, l2_size: Ints, plan: Ints, timing: Ints, state: Ints, keys: npt.NDArray[np.uint64],
-    free_at: Ints, clock: Ints, counters: Ints,
-) -> None:  # fmt: skip
-    """Feed ``pages`` to the arrays and add to ``counters``; the arguments are `ExactTlb`'s attributes."""
-    group_shift, host = plan[0], plan[1]
-    tabled = codes.size == 0
-    timed = timing[0] + timing[1] + timing[2] > 0
-    seed = keys[0]
-    last_page = int64(-1)
-    last_key = int64(-1)
-    last_size = int64(0)
-    for i in range(pages.size):
-        page = pages[i]
-        # The page before is the most recent of its array: hitting it again changes nothing.
-        if page == last_page and tabled:
-            counters[uintp(last_size)] += 1
-            continue
-        guest = int64(table[uintp(page >> 9)]) if tabled else int64(codes[i])
-        single = guest == 3
-        if single:
-            guest = int64(0)
-        size = guest if host < 0 or guest < host else int64(host)
-        number = page >> (9 * size)
-        group = size == 0 and group_shift > 0 and not single
-        if group and broken.size > 0 and broken[page >> group_shift]:
-            group = False
-        if group:
-            number = page >> group_shift
-        key = (number << 2) | (3 if group else size)
-        last_page = page
-        if key == last_key:
-            counters[uintp(size)] += 1
-            continue
-        last_key = key
-        last_size = size
-        first = route[uintp(0), uintp(size), uintp(0)]
-        if first != route[uintp(0), uintp(size), uintp(1)] and mix64(np.uint64(number)) & np.uint64(1):
-            first = route[uintp(0), uintp(size), uintp(1)]
-        place = locate(first, number, arrays)
-        if visit(first, place, key, arrays, state, seed):
-            counters[uintp(size)] += 1
-            continue
-        second = route[uintp(1), uintp(size), uintp(0)]
-        if second >= 0:
-            number2, key2 = number, key
-            if l2_size[uintp(size)] != size:
-                number2 = page >> l2_shift[size]
-                key2 = (number2 << 2) | l2_size[uintp(size)]
-            if second != route[uintp(1), uintp(size), uintp(1)] and mix64(np.uint64(number2)) & np.uint64(1):
-                second = route[uintp(1), uintp(size), uintp(1)]
-            place2 = locate(second, number2, arrays)
-            if visit(second, place2, key2, arrays, state, seed):
-                counters[uintp(3 + size)] += 1
-                continue
-        counters[uintp(6 + size)] += 1
-        references = _walk_references(page, guest, 0, psc, arrays, state)
-        if host >= 0:
-            inner = _walk_references(page, host, 1, psc, arrays, state)
-            references = (references + 1) * (inner + 1) - 1
-        counters[9] += references
-        if timed:
-            cycles = timing[1] + timing[2] * references
-            walker = 0
-            for w in range(1, free_at.size):
-                if free_at[w] < free_at[walker]:
-                    walker = w
-            now = clock[0] + timing[0] * i
-            wait = max(free_at[walker] - now, 0)
-            clock[0] += wait
-            free_at[walker] = now + wait + cycles
-            counters[10] += cycles
-            counters[11] += wait
-    clock[0] += timing[0] * pages.size
+    state[tree : tree + arrays[uintp(array), NODES] * sets] = 0
 
 
 @unmanaged
@@ -386,7 +315,7 @@ def invalidate(page: int, tlb_arrays: int, group_shift: int, arrays: Ints, state
             if kind == 3 and group_shift == 0:
                 continue
             number = page >> (group_shift if kind == 3 else 9 * kind)
-            place = locate(array, number, arrays)
+            place = _place(number, arrays[uintp(array), SETS], arrays[uintp(array), HASHED])
             forget(array, place, (number << 2) | kind, arrays, state)
     for array in range(tlb_arrays, arrays.shape[0]):
         wipe(array, arrays, state)

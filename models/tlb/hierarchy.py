@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.machine.tlb import PageSize, TlbArray, TlbPreset, load_tlb
+from models.tlb.lanes import LANES
 
 __all__ = [
     "FIELDS",
@@ -29,14 +30,14 @@ SIZE_CODE: dict[str, int] = {size: code for code, size in enumerate(SIZES)}
 # Virtual page number (of 4K) to the number of the larger page that holds it.
 SIZE_SHIFT = (0, 9, 18)
 
-# How an array is kept: small LRU sets with their order in one word, larger ones as rows in order of use, long
-# ones as a ring of links that is searched as a whole or through a hash table; plain rows where an entry keeps
-# its way.
-FORMS = ("packed", "row", "ring", "hashed_ring", "tree_or_random")
-SHORTEST_PACKED, LONGEST_PACKED, LONGEST_ROW, LONGEST_RING = 9, 16, 24, 128
-# Columns of CompiledHierarchy.arrays.
-FIELDS = ("sets", "ways", "form", "hashed", "tags", "next", "prev", "slots", "hash_mask", "tree_nodes",
+# How an array is kept: LRU sets as rows of lanes in order of use; a long one that is alone as a ring of links with a
+# hash table that finds its ways, long ones among others as rows; plain rows where an entry keeps its way.
+FORMS = ("lanes", "ring", "row", "tree_or_random")
+# Columns of CompiledHierarchy.arrays; consecutive sets are `stride` integers apart.
+FIELDS = ("sets", "ways", "form", "hashed", "tags", "stride", "next", "prev", "slots", "hash_mask", "tree_nodes",
           "tree", "draws")  # fmt: skip
+# Integers of a cache line.
+_LINE = 8
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,14 @@ class Array:
         """The one of `FORMS` in which compiled code keeps the array."""
         if self.replacement != "lru":
             return "tree_or_random"
-        if SHORTEST_PACKED <= self.ways <= LONGEST_PACKED:
-            return "packed"
-        if self.sets > 1 or self.ways <= LONGEST_ROW:
-            return "row"
-        return "ring" if self.ways <= LONGEST_RING else "hashed_ring"
+        if self.ways <= LANES[-1]:
+            return "lanes"
+        return "ring" if self.sets == 1 else "row"
+
+    @property
+    def stride(self) -> int:
+        """Integers from one set to the next in compiled code."""
+        return next(lanes for lanes in LANES if lanes >= self.ways) if self.form == "lanes" else self.ways
 
 
 @dataclass(frozen=True)
@@ -187,19 +191,16 @@ class Hierarchy:
         rows = []
         length = 0
         for array in arrays:
-            form = array.form
-            ringed = form in ("ring", "hashed_ring")
-            slots = 1 << (4 * array.ways - 1).bit_length() if form == "hashed_ring" else 0
-            nodes = (
-                1 << (array.ways - 1).bit_length() if array.replacement == "plru" else int(form == "packed")
-            )
+            ringed = array.form == "ring"
+            slots = 1 << (4 * array.ways - 1).bit_length() if ringed else 0
+            nodes = 1 << (array.ways - 1).bit_length() if array.replacement == "plru" else 0
             ring = array.ways + 1 if ringed else 0
             places = []
-            for size in (array.entries, ring, ring, 2 * slots, nodes * array.sets, 1):
+            for size in (array.stride * array.sets, ring, ring, 2 * slots, nodes * array.sets, 1):
                 places.append(length)
-                length += size
+                length += -(-size // _LINE) * _LINE
             tags, following, preceding, hashes, tree, draws = places
-            rows.append((array.sets, array.ways, FORMS.index(form), int(array.hashed), tags,
+            rows.append((array.sets, array.ways, FORMS.index(array.form), int(array.hashed), tags, array.stride,
                          following, preceding, hashes, slots - 1, nodes, tree, draws))  # fmt: skip
         route = np.full((2, 3, 2), -1, np.int64)
         for level in range(2):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal, get_args
+from typing import BinaryIO, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ TraceFormat = Literal["uint64", "lackey", "drmemtrace"]
 FORMATS: tuple[TraceFormat, ...] = get_args(TraceFormat)
 
 _CHUNK = 1 << 20
+_HEAD = 1 << 16
 _PAGE_SHIFT = 12
 # Valgrind --tool=lackey --trace-mem=yes: " L 1ffefff7e0,8", " S ...", " M ..."; "I  04016b80,3" is an
 # instruction.
@@ -53,9 +56,12 @@ def detect_format(path: Path) -> TraceFormat:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(1 << 16)
+            return _format_of(file.read(_HEAD), path)
     except OSError as error:
         raise TraceError(f"cannot be read: {error.strerror}", path) from None
+
+
+def _format_of(head: bytes, path: Path) -> TraceFormat:
     if not head:
         raise TraceError("is empty", path)
     if any(byte < 9 or byte > 126 for byte in head):
@@ -74,53 +80,64 @@ def read_pages(path: Path, trace_format: TraceFormat | None = None) -> Iterator[
     An access that crosses a page boundary counts for each page it touches. Instruction fetches are left out.
 
     Args:
-        path: The trace.
+        path: The trace; ``-`` is the standard input, as it can be a pipe.
         trace_format: Its format; found out from its beginning when None.
 
     Raises:
         TraceError: The file cannot be read, has a malformed record, or no data access at all.
     """
-    kind = trace_format or detect_format(path)
+    empty = True
+    kind = trace_format
     try:
-        chunks = _binary(path) if kind == "uint64" else _text(path, kind)
-        empty = True
-        for chunk in chunks:
-            if chunk.size:
-                empty = False
-                yield chunk
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
+            head = file.read(_HEAD)
+            kind = kind or _format_of(head, path)
+            for chunk in _binary(head, file, path) if kind == "uint64" else _text(head, file, path, kind):
+                if chunk.size:
+                    empty = False
+                    yield chunk
     except OSError as error:
         raise TraceError(f"cannot be read: {error.strerror}", path) from None
     if empty:
         raise TraceError(f"holds no data access ({kind})", path)
 
 
-def _binary(path: Path) -> Iterator[npt.NDArray[np.int64]]:
-    size = path.stat().st_size
-    if size % 8:
-        raise TraceError(f"ends within an address of 8 bytes ({size} bytes)", path, f"byte {size - size % 8}")
-    with path.open("rb") as file:
-        while data := file.read(8 * _CHUNK):
-            yield (np.frombuffer(data, "<u8") >> np.uint64(_PAGE_SHIFT)).astype(np.int64)
+def _binary(head: bytes, file: BinaryIO, path: Path) -> Iterator[npt.NDArray[np.int64]]:
+    size = 0
+    data = head + file.read(8 * _CHUNK)
+    while data:
+        size += len(data)
+        if size % 8:
+            raise TraceError(
+                f"ends within an address of 8 bytes ({size} bytes)", path, f"byte {size - size % 8}"
+            )
+        yield (np.frombuffer(data, "<u8") >> np.uint64(_PAGE_SHIFT)).astype(np.int64)
+        data = file.read(8 * _CHUNK)
 
 
-def _text(path: Path, kind: TraceFormat) -> Iterator[npt.NDArray[np.int64]]:
+def _lines(head: bytes, file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file whose first bytes have been read."""
+    yield from (head + file.readline()).splitlines(keepends=True)
+    yield from file
+
+
+def _text(head: bytes, file: BinaryIO, path: Path, kind: TraceFormat) -> Iterator[npt.NDArray[np.int64]]:
     parse = _lackey_record if kind == "lackey" else _dynamorio_record
     pages: list[int] = []
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            record = parse(line)
-            if record is None:
-                shown = line[:60].decode("ascii", "replace").rstrip()
-                raise TraceError(f"{shown!r} is no record of {kind}", path, f"line {number}")
-            address, size = record
-            if size:
-                last = (address + size - 1) >> _PAGE_SHIFT
-                if last >> (64 - _PAGE_SHIFT):
-                    raise TraceError(f"{address:#x} and {size} bytes pass 64 bits", path, f"line {number}")
-                pages.extend(range(address >> _PAGE_SHIFT, last + 1))
-            if len(pages) >= _CHUNK:
-                yield np.array(pages, np.int64)
-                pages = []
+    for number, line in enumerate(_lines(head, file), 1):
+        record = parse(line)
+        if record is None:
+            shown = line[:60].decode("ascii", "replace").rstrip()
+            raise TraceError(f"{shown!r} is no record of {kind}", path, f"line {number}")
+        address, size = record
+        if size:
+            last = (address + size - 1) >> _PAGE_SHIFT
+            if last >> (64 - _PAGE_SHIFT):
+                raise TraceError(f"{address:#x} and {size} bytes pass 64 bits", path, f"line {number}")
+            pages.extend(range(address >> _PAGE_SHIFT, last + 1))
+        if len(pages) >= _CHUNK:
+            yield np.array(pages, np.int64)
+            pages = []
     yield np.array(pages, np.int64)
 
 

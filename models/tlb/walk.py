@@ -71,7 +71,8 @@ def walk_cost(
     ``W = start + sum over the entries read of the latency of the cache where their line lies``. Data lines
     and table lines compete for the data caches, each level an LRU of its size (Che's approximation on the one
     stream of both). A 64-byte line holds 8 entries. The lines of one kind are taken as equally popular: a
-    line sums the walks of eight pages, and pages that are popular do not walk.
+    line sums the walks of eight pages, and pages that are popular do not walk. What a walk that misses the PDPTE
+    cache reads, of whose lines there is one for 8 GiB, is taken to lie in L2.
 
     Args:
         preset: Cache sizes, latencies, paging-structure caches.

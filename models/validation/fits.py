@@ -66,45 +66,63 @@ def fit_removal(row: dict[str, float], flush: FlushCost, cpus: int) -> Removal:
 
 
 class Storm(NamedTuple):
-    """Threads that flush all the time, ns per loop; ``interrupted_ns``: b and a receiver's loss together."""
+    """Threads that flush all the time, ns per loop; ``broadcast_ns``: of a flush without interrupts."""
 
     work_ns: float
     shared_ns: float
-    a_ns: float
-    interrupted_ns: float
+    broadcast_ns: float
 
 
-def throughput(threads: int, think_ns: float, shared_ns: float) -> float:
-    """Loops per ns of threads that think, then queue for one server: exact mean value analysis, exponential times."""
-    queue = rate = 0.0
-    for number in range(1, threads + 1):
-        response_ns = shared_ns * (1 + queue)
-        rate = number / (think_ns + response_ns)
-        queue = rate * response_ns
-    return rate
+def throughput(threads: int, think_ns: float, shared_ns: float, lost_ns: float = 0.0) -> float:
+    """Loops per ns of threads that think, then queue for one server, each of whose loops interrupts all others.
+
+    Mean value analysis; thinking is exponential, the server takes always the same time (Reiser 1979: who finds it busy
+    waits for half of what it takes). Interrupts slow thinking and serving by the part of the time that they take.
+
+    Args:
+        threads: how many.
+        think_ns: mean time side by side.
+        shared_ns: time at the server.
+        lost_ns: what a loop takes from every other thread.
+    """
+
+    def loops(slower: float) -> float:
+        queue = busy = rate = 0.0
+        for number in range(1, threads + 1):
+            response_ns = slower * shared_ns * (1 + queue - busy / 2)
+            # Half a visit's time is an approximation, which at a full server promises more than it can do.
+            rate = min(number / (slower * think_ns + response_ns), 1 / (slower * shared_ns))
+            queue, busy = number - rate * slower * think_ns, rate * slower * shared_ns
+        return rate
+
+    part_ns = lost_ns * (threads - 1) / threads
+    if part_ns == 0:
+        return loops(1.0)
+    return float(brentq(lambda rate: loops(1 / (1 - rate * part_ns)) - rate, 0.0, (1 - 1e-9) / part_ns))
 
 
-def fit_storm(rows: dict[str, Sequence[float]], broadcast_ns: float) -> Storm:
-    """Fit to 1, 2 and 4 threads (thousand loops/s): both rows at 1 and 2, where both interrupt; each one's at 4.
+def fit_storm(rows: dict[str, Sequence[float]], flush: FlushCost) -> Storm:
+    """Fit to 1 and 4 threads (thousand loops/s): a loop, its shared part, a broadcast. 2 threads are left as a check.
+
+    One thread gives the whole loop, four that interrupt each other what of it is shared, four that do not a broadcast.
 
     Args:
         rows: ``threads``, ``ipi`` and ``invlpgb``.
-        broadcast_ns: of a broadcast, which is not fitted.
+        flush: the flush model; its constants for interrupts are not fitted here.
     """
     ipi = dict(zip(rows["threads"], rows["ipi"], strict=True))
     told = dict(zip(rows["threads"], rows["invlpgb"], strict=True))
     whole_ns = 2e6 / (ipi[1] + told[1])
-
-    def solve(distance: Callable[[float], float], low: float, high: float) -> float:
-        return float(brentq(distance, low, high, xtol=0.01))
-
-    shared_ns = solve(
-        lambda shared: throughput(4, whole_ns - shared + broadcast_ns, shared) - told[4] / 1e6, 1.0, whole_ns - 1
+    wait_ns = flush.initiator_ns(1, 3) - flush.local_ns(1)
+    lost_ns = flush.receiver_ns(1)
+    shared_ns = _root(
+        lambda shared: throughput(4, whole_ns - shared + wait_ns, shared, lost_ns) - ipi[4] / 1e6, 1.0, whole_ns - 1
     )
-    rates = {2: (ipi[2] + told[2]) / 2e6, 4: ipi[4] / 1e6}
-    extra_ns = {
-        n: solve(lambda x, n=n: throughput(n, whole_ns - shared_ns + x, shared_ns) - rates[n], 0.0, 1e5)  # type: ignore[misc]
-        for n in (2, 4)
-    }
-    slope_ns = (extra_ns[4] - extra_ns[2]) / 2
-    return Storm(whole_ns - shared_ns, shared_ns, extra_ns[2] - slope_ns, slope_ns)
+    broadcast_ns = _root(
+        lambda broadcast: throughput(4, whole_ns - shared_ns + broadcast, shared_ns) - told[4] / 1e6, 0.0, 1e5
+    )
+    return Storm(whole_ns - shared_ns, shared_ns, broadcast_ns)
+
+
+def _root(distance: Callable[[float], float], low: float, high: float) -> float:
+    return float(brentq(distance, low, high, xtol=0.01))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.machine.costs import CostValue
+from models.machine.preset_files import choose, is_own, read_own, read_shipped
 from simcore.errors import ConfigError, nearest_name
 from simcore.units import Nanoseconds, parse_bytes
 
@@ -162,7 +161,7 @@ class BystanderConfig(_Part):
         start: when it takes its memory; 0: before anybody else.
         sample: time between two points of its series; None: 10 ms, later a five-hundredth of the time that has passed.
         uncertainty: how many bystanders to draw from the ranges of its values, to give each slowdown an interval; 0:
-            none.
+            none, as for a preset without ranges.
         noise: standard deviation of a benchmark's result, for the question which tiling turns out best.
     """
 
@@ -170,7 +169,7 @@ class BystanderConfig(_Part):
     values: dict[str, Any] = {}
     start: Nanoseconds = 0
     sample: Annotated[Nanoseconds, Field(gt=0)] | None = None
-    uncertainty: Annotated[int, Field(ge=0, le=10_000)] = 0
+    uncertainty: Annotated[int, Field(ge=0, le=10_000)] = 20
     noise: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @model_validator(mode="after")
@@ -186,15 +185,9 @@ class BystanderConfig(_Part):
         return load_bystander(self.preset).with_values(self.values)
 
 
-@cache
-def _document() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.load(_PRESETS.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    return document
-
-
 def bystander_names() -> list[str]:
     """Names of the presets."""
-    return sorted(_document())
+    return sorted(read_shipped(_PRESETS))
 
 
 def load_bystander(name: str) -> BystanderPreset:
@@ -203,19 +196,6 @@ def load_bystander(name: str) -> BystanderPreset:
     Raises:
         ConfigError: there is none, or the file is no such mapping.
     """
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        try:
-            plain = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-        except (OSError, yaml.YAMLError) as error:
-            raise ConfigError(f"cannot be read: {error}", file=path, expected="a bystander") from None
-        try:
-            return BystanderPreset.model_validate({**plain, "name": path.stem})
-        except (ValidationError, TypeError) as error:
-            raise ConfigError(str(error), file=path, expected="a bystander") from None
-    if name not in _document():
-        raise ConfigError(
-            f"no bystander preset {name!r}", expected=", ".join(bystander_names()),
-            nearest=nearest_name(name, bystander_names()),
-        )  # fmt: skip
-    return BystanderPreset.model_validate({**_document()[name], "name": name})
+    if is_own(name):
+        return read_own(Path(name), BystanderPreset)
+    return BystanderPreset.model_validate({**choose(name, read_shipped(_PRESETS), "bystander preset"), "name": name})

@@ -18,7 +18,7 @@ from models.workloads.bystander import Bystander, place
 from models.workloads.bystander_memory import Footprint, lay_out
 from models.workloads.bystander_preset import BystanderConfig
 from models.workloads.map_reader import MapReader, boot_sizes, present_sizes
-from models.workloads.thread import System
+from models.workloads.system import System
 from models.workloads.uncertainty import PAIRS, interval_names, interval_rows
 from simcore.environment import NEVER_NS, Environment
 from simcore.recorder import Level
@@ -194,8 +194,8 @@ class Bystanders:
         """What the series do not tell: uniform tilings, and intervals.
 
         ``time_at_4k`` (2m, 1g): time of a visit with entries of that size alone, as a multiple of that with the boot's
-        tiling; ``walk_share_at_4k``: part of it that walks take; ``slowdown_4k_1g``: 4K alone against 1G alone. With
-        ``uncertainty``, ``_low`` and ``_high`` after a name bound it for nine bystanders of ten.
+        tiling; ``walk_share_at_4k``: part of it that walks take; ``slowdown_4k_1g``: 4K alone against 1G alone.
+        ``_low`` and ``_high`` after a name bound it for nine bystanders of ten, drawn from the ranges of its values.
         """
         return {
             f"bystander.{name}.{key}": value
@@ -221,7 +221,7 @@ class Bystanders:
 
     def _interval(self, name: str, config: BystanderConfig) -> dict[str, float]:
         """How sure that is; zeros as long as no time has passed."""
-        if not config.uncertainty:
+        if not config.uncertainty or all(value.range is None for _, value in config.resolved().stated()):
             return {}
         account, now_ns = self._accounts.get(name), self._env.now
         if account is None or now_ns == 0:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from simpy import Event
 
 from models.machine.costs import FlushCost, FlushKind
 from models.workloads.base import Count, Positive, Wait, Workload, WorkloadConfig
@@ -20,9 +22,10 @@ class FlushStormConfig(WorkloadConfig):
     The flush is one page's, on the CPUs of the process. The summary has ``loops_per_s_<threads>``.
 
     Attributes:
-        work: mean time of a loop that threads spend side by side, the thread's own flush included.
-        shared: mean time of a loop that only one thread can be in: reference counts, the page-table lock. Both times
-            are exponential.
+        work: mean time of a loop that threads spend side by side, the thread's own flush included; exponential, else
+            threads would fall into step and never meet.
+        shared: time of a loop that only one thread can be in: reference counts, the page-table lock; always the same.
+            Whom an interrupt meets there keeps the others waiting for as long; who spins for it loses nothing by one.
         flush: how other CPUs flush; None: as on the machine.
         broadcast_from: threads from which on a CPU with INVLPGB broadcasts; processes on fewer CPUs are flushed by
             interrupts [6.15: more than 3].
@@ -47,7 +50,8 @@ class _Phase:
     def __init__(self, count: int, slower: float) -> None:
         self.count = count
         self.slower = slower
-        self.shared_free_ns = 0
+        self.shared_held = False
+        self.waiting: deque[Event] = deque()
         self.interrupted_ns = 0  # by all flushes so far
         self.own_ns = [0] * count  # part of it that a thread caused itself
         self.seen_ns = [0] * count
@@ -79,22 +83,32 @@ class FlushStorm(Workload):
         yield from thread.run()
 
     def _loop(self, phase: _Phase, number: int) -> Wait:
-        env, config, flush = self.system.env, self.config, self._flush
-        work_ns = round(config.work * phase.slower)
+        config, flush = self.config, self._flush
+        work_ns = config.work * phase.slower
         shared_ns = round(config.shared * phase.slower)
         wait_ns, lost_ns = self._costs(flush, phase)
         for _ in range(config.loops // phase.count):
-            yield from self._spend(phase, number, self._draw(work_ns))
-            begin_ns = max(env.now, phase.shared_free_ns)
-            phase.shared_free_ns = begin_ns + self._draw(shared_ns)
-            yield from self._spend(phase, number, phase.shared_free_ns - env.now)
+            yield from self._spend(phase, number, round(self.random.exponential(work_ns)) if work_ns else 0)
+            yield from self._share(phase, number, shared_ns)
+            # The others are interrupted half way through the round trip.
+            yield from self._spend(phase, number, wait_ns // 2)
             phase.interrupted_ns += lost_ns
             phase.own_ns[number] += lost_ns
-            yield from self._spend(phase, number, wait_ns)
+            yield from self._spend(phase, number, wait_ns - wait_ns // 2)
 
-    def _draw(self, mean_ns: int) -> int:
-        """A random time: loops differ, else threads would fall into step and never meet."""
-        return round(self.random.exponential(mean_ns)) if mean_ns else 0
+    def _share(self, phase: _Phase, number: int, shared_ns: int) -> Wait:
+        """Wait for one's turn at the shared part, and go through it."""
+        if phase.shared_held:
+            turn = self.system.env.event()
+            phase.waiting.append(turn)
+            yield turn
+            phase.seen_ns[number] = phase.interrupted_ns - phase.own_ns[number]
+        phase.shared_held = True
+        yield from self._spend(phase, number, shared_ns)
+        if phase.waiting:
+            phase.waiting.popleft().succeed()
+        else:
+            phase.shared_held = False
 
     def _costs(self, flush: FlushCost, phase: _Phase) -> tuple[int, int]:
         """What a flush takes beside the thread's own, and what every other thread loses."""

@@ -96,7 +96,8 @@ def compare(preset: str, make: Callable[[int], Pages], share_4k: float, *, table
         preset: The hierarchy (without coalescing, which the plain model does not know).
         make: Makes a trace of a given length.
         share_4k: Share of 2M regions that are mapped with 4K.
-        tables: Whether the exact model also keeps its paging-structure caches and counts walk references.
+        tables: Whether the exact model also keeps the preset's paging-structure caches and counts the table entries
+            that walks read, as it does for any user; the plain model never does.
     """
     hierarchy = Hierarchy.from_preset(preset, coalesce=False)
     if not tables:
@@ -148,9 +149,9 @@ def main() -> None:
         print(json.dumps(rows, indent=2))
         return
     for row in rows:
-        tables = "with tables" if row["tables"] else "TLBs only"
+        tables = "whole preset" if row["tables"] else "TLBs only"
         print(
-            f"{row['tlb']:11} {row['trace']:11} {row['share_4k']:4.0%} at 4K, {tables:11}: "
+            f"{row['tlb']:11} {row['trace']:11} {row['share_4k']:4.0%} at 4K, {tables:12}: "
             f"{row['ratio']:6.1f} times an OrderedDict model "
             f"({row['exact_m_per_s']:.0f} against {row['plain_m_per_s']:.1f} M/s; "
             f"same counts: {row['same_counts']})"

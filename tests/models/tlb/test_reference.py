@@ -17,6 +17,7 @@ from models.tlb.counts import Tiling
 from models.tlb.exact import ExactTlb
 from models.tlb.hierarchy import Array, Hierarchy
 from models.tlb.reference import ReferenceTlb
+from models.tlb.stages import BLOCK
 
 Policy = Literal["lru", "plru", "random"]
 
@@ -90,7 +91,8 @@ def _compare(hierarchy: Hierarchy, seed: int, stretches: int = 4, length: int = 
 def test_every_preset_counts_as_the_reference(name: str) -> None:
     """Hits per level, walks and walk references of every preset are those of the plain model."""
     for seed in range(3):
-        _compare(Hierarchy.from_preset(name), seed)
+        # Longer than a block of the compiled model.
+        _compare(Hierarchy.from_preset(name), seed, stretches=3, length=BLOCK + 300)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -114,7 +116,7 @@ def test_random_configurations_count_as_the_reference(
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
-    ways=st.sampled_from([1, 2, 3, 5, 12, 40, 96, 200]),
+    ways=st.sampled_from([1, 2, 3, 5, 12, 32, 40, 64, 96, 128, 200]),
     sets=st.sampled_from([1, 3, 8, 128]),
     policy=st.sampled_from(get_args(Policy)),
     shared=st.booleans(),
@@ -131,3 +133,37 @@ def test_odd_shapes_count_as_the_reference(
     level2 = (Array(("4K", "2M"), 2 * ways * sets, ways, policy), two) if second else ()
     hierarchy = Hierarchy(((one, two) if shared else (one,), level2), True, coalesce, 3, (2, 30, 1))
     _compare(hierarchy, seed, stretches=3, length=500)
+
+
+@pytest.mark.parametrize("ways", [33, 64, 127, 128, 129, 200])
+@pytest.mark.parametrize("sets", [1, 3, 8])
+def test_long_sets_count_as_the_reference(ways: int, sets: int) -> None:
+    """Sets that overflow, around the longest vector: one alone and several, with invalidations."""
+    hierarchy = Hierarchy(((Array(("4K", "2M", "1G"), ways * sets, ways),), ()))
+    rng = np.random.default_rng(ways)
+    pages = np.where(rng.random(2500) < 0.5, rng.integers(0, ways * sets, 2500), rng.integers(0, 4000, 2500))
+    sizes = np.zeros(2500, np.uint8)
+    exact, plain = ExactTlb(hierarchy), ReferenceTlb(hierarchy)
+    for _ in range(2):
+        assert exact.run(pages, sizes=sizes) == plain.run(pages.tolist(), sizes=sizes.tolist())
+        for page in pages[:50].tolist():
+            exact.invalidate(page)
+            plain.invalidate(page)
+    assert sum(exact.counts.l1_hits) > 500
+    assert sum(exact.counts.walks) > 500
+
+
+@pytest.mark.parametrize("policy", get_args(Policy))
+def test_a_trace_in_pieces_counts_as_the_whole(policy: Policy) -> None:
+    """Where the trace is cut, by the caller or into blocks, changes no count: later levels see the same order."""
+    rng = np.random.default_rng(5)
+    hierarchy = _with_policy(Hierarchy.from_preset("zen3"), policy, hashed=False)
+    pages, tiling = _pages(rng, 3 * BLOCK, 4), _tiling(rng, 4, hierarchy.coalesce_4k)
+    whole, pieces = ExactTlb(hierarchy, issue_cycles=3, reference_cycles=9), ExactTlb(
+        hierarchy, issue_cycles=3, reference_cycles=9
+    )
+    whole.run(pages, tiling=tiling)
+    for piece in np.split(pages, [1, 2, 100, BLOCK, BLOCK + 1, 2 * BLOCK + 77]):
+        pieces.run(piece, tiling=tiling)
+    assert whole.counts == pieces.counts
+    assert sum(whole.counts.walks) > 100

@@ -75,6 +75,18 @@ def test_dynamorio_counts_reads_and_writes(tmp_path: Path, text: str, count: int
     assert pages[0] == 0x7FFC00001
 
 
+@pytest.mark.parametrize("content", ["binary", "text"])
+def test_a_pipe_reads_as_a_file_does(tmp_path: Path, content: str) -> None:
+    """``-`` is the standard input, longer than what the format is found out from."""
+    addresses = np.random.default_rng(3).integers(0, 1 << 40, 30_000, dtype=np.uint64)
+    data = addresses.tobytes() if content == "binary" else "".join(f" L {a:x},1\n" for a in addresses).encode()
+    path = _write(tmp_path, data)
+    told = CliRunner().invoke(app, ["trace", "-", "--json"], input=data)
+    asked = CliRunner().invoke(app, ["trace", str(path), "--json"])
+    assert {**json.loads(told.output), "trace": str(path)} == json.loads(asked.output)
+    assert json.loads(told.output)["accesses"] == len(addresses)
+
+
 @pytest.mark.parametrize(
     ("content", "place"),
     [

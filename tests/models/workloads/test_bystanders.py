@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from models.tlb.analytic import evaluate
 from models.workloads.bystanders import BYSTANDER_SERIES
@@ -167,6 +168,18 @@ def test_an_interval_surrounds_a_uniform_tilings_cost_and_is_the_same_twice() ->
     assert sum(one.summary[f"bystander.cache.best_at_{size}"] for size in ("4k", "2m", "1g")) == pytest.approx(1)
 
 
+def test_an_interval_goes_with_every_slowdown_unless_there_is_nothing_to_draw(result: Result, tmp_path: Path) -> None:
+    """Without a word of it in the configuration; a preset whose values have no range has none."""
+    final = result.summary
+    assert final["bystander.cache.slowdown_reach_low"] < final["bystander.cache.slowdown_reach_high"]
+    sure = yaml.safe_load((Path(__file__).parents[3] / "configs" / "bystanders" / "gups.yaml").read_text())
+    sure["page_cache_bytes"]["value"] = "16MiB"
+    (tmp_path / "sure.yaml").write_text(yaml.safe_dump(sure))
+    told = run(experiment(bystanders={"sure": {"preset": str(tmp_path / "sure.yaml")}}))
+    assert "bystander.sure.slowdown_4k_1g" in told.summary
+    assert not [key for key in told.summary if key.endswith("_low")]
+
+
 def test_evaluations_are_lazy(monkeypatch: pytest.MonkeyPatch) -> None:
     """At most one evaluation per change of the tiling and per sample, beside the boot's and the summary's."""
     calls = []
@@ -176,7 +189,8 @@ def test_evaluations_are_lazy(monkeypatch: pytest.MonkeyPatch) -> None:
         return evaluate(*given, **more)
 
     monkeypatch.setattr("models.workloads.bystander.evaluate", counted)
-    told = run(experiment())
+    alone = {"cache": {"preset": "memcached", "values": SMALL, "sample": "1ms", "uncertainty": 0}}
+    told = run(experiment(bystanders=alone))
     changes = told.summary["direct_map.level2_splits"] + told.summary["direct_map.level3_splits"]
     samples = told.summary["simulated_ns"] // 1_000_000 + 2
     assert 0 < len(calls) <= changes + 2 * samples + 1 + 2 * 3

@@ -30,7 +30,7 @@ def test_removal_costs_a_flush_and_the_others_interrupts() -> None:
 
 
 def test_a_storm_of_broadcasts_is_the_closed_queue_of_theory() -> None:
-    """Nobody interrupts: threads that work and then queue for one server, whose throughput is known exactly."""
+    """Nobody interrupts: threads that work and then queue for one server, as mean value analysis has it."""
     done = results(
         {"kind": "flush_storm", "threads": [1, 4, 12], "loops": 20000, "work": 3000, "shared": 500,
          "flush": "invlpgb", "broadcast_from": 2}
@@ -39,6 +39,16 @@ def test_a_storm_of_broadcasts_is_the_closed_queue_of_theory() -> None:
     for threads in (1, 4, 12):
         expected = throughput(threads, 3000 + (wait if threads > 1 else 0), 500) * 1e9
         assert done[f"workloads.probe.loops_per_s_{threads}"] == pytest.approx(expected, rel=0.04)
+
+
+def test_interrupts_limit_a_storm_that_shares_a_part() -> None:
+    """An interrupt in the shared part is paid by all: no more loops than one per shared part and interrupt."""
+    done = results({"kind": "flush_storm", "threads": [4, 32], "loops": 20000, "work": 3000, "shared": 500})
+    flush = load_costs("haswell_bare_metal").flush
+    for threads in (4, 32):
+        wait = flush.initiator_ns(1, threads - 1) - flush.local_ns(1)
+        expected = throughput(threads, 3000 + wait, 500, flush.receiver_ns(1)) * 1e9
+        assert done[f"workloads.probe.loops_per_s_{threads}"] == pytest.approx(expected, rel=0.05)
 
 
 def test_a_storm_of_interrupts_gains_less_from_threads_and_shared_cores_slow_it() -> None:
