@@ -21,7 +21,7 @@ from models.workloads.bystanders import Bystanders
 from models.workloads.kcompactd import start_compaction
 from models.workloads.merge_scanner import merge_scanner
 from models.workloads.registry import AnyWorkload, find_workload
-from models.workloads.thread import System
+from models.workloads.system import System
 from simcore.environment import Environment
 from simcore.errors import ConfigError
 
@@ -135,6 +135,7 @@ class DirectMapModel:
     def summary(self) -> Mapping[str, int | float | str]:
         """What the series do not tell: kills, refusals, livelocks, what each workload did."""
         self.system.ranges.tell()
+        self.system.broods.tell()
         kernel, clock = self.kernel, self.system.clocks.clock[0]
         pages, compaction = kernel.store.config[0], kernel.compactor.totals[0]
         result: dict[str, int | float | str] = {

@@ -14,6 +14,7 @@ EXPERIMENT = {
     "machine": {"memory": "1GiB", "cpus": 2},
     "workloads": {
         "bomb": {"kind": "fork_bomb", "tasks": 4, "ordinary_before": 2, "in_step": True},
+        "plain": {"kind": "fork_bomb", "tasks": 4, "user": "other"},
         "file": {"kind": "one_file", "pages": 80},
         "spread": {"kind": "spread", "secret_pages": 2, "filler_pages": 4},
         "churn": {"kind": "churn", "steps": 8, "slots": 2, "max_pages": 4, "max_ordinary": 2},

@@ -6,6 +6,7 @@ crosses from Python into machine code, which costs a tenth of handing over the a
 """
 
 import mmap
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from simcore.compiled import jit
 
-__all__ = ["array_address", "header", "reserve", "slot_array", "table_at"]
+__all__ = ["array_address", "header", "prefer_huge_pages", "reserve", "slot_array", "table_at"]
 
 HEADER_SLOTS = 32
 _UNBOUNDED = 1 << 60
@@ -40,6 +41,15 @@ def reserve(items: int, dtype: DTypeLike) -> NDArray[Any]:
     region = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
     region.madvise(mmap.MADV_NOHUGEPAGE)
     return np.frombuffer(region, dtype=dtype, count=items)
+
+
+def prefer_huge_pages(array: NDArray[Any]) -> None:
+    """Let a reserved array be committed 2 MiB at a time, where the kernel can: before it is filled from end to end."""
+    region = array.base
+    while not isinstance(region, mmap.mmap):
+        region = region.obj if isinstance(region, memoryview) else region.base  # type: ignore[union-attr]
+    with suppress(OSError):  # a kernel without huge pages
+        region.madvise(mmap.MADV_HUGEPAGE)
 
 
 def header(arrays: list[NDArray[Any]]) -> NDArray[np.int64]:

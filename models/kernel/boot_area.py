@@ -59,7 +59,7 @@ def _free_runs(state: State, zone: int) -> list[tuple[int, int]]:
     page, found = state.pages.pages, []
     pfn = int(state.pages.lists[buddy_list(zone, MAX_ORDER - 1, MOVABLE)]["head"])
     while pfn != NONE:
-        found.append((pfn, pfn + (int(page[pfn]["run"]) + 1) * _LARGEST_PAGES))
+        found.append((pfn, pfn + (int(page[pfn]["owner"]) + 1) * _LARGEST_PAGES))
         pfn = int(page[pfn]["next"])
     joined: list[tuple[int, int]] = []
     for start, end in sorted(found):

@@ -81,6 +81,7 @@ def _moved(profile: BootProfile, start_pfn: int) -> BootProfile:
         rodata_start_pfn=image.rodata_start_pfn + offset,
         rodata_end_pfn=image.rodata_end_pfn + offset,
         read_only_pfns=tuple(pfn + offset for pfn in image.read_only_pfns),
+        data_pfns=tuple((start + offset, end + offset) for start, end in image.data_pfns),
     )
     return profile.model_copy(update={"image": placed})
 
@@ -201,9 +202,7 @@ def _split_pfns(memory: MemoryMap, profile: BootProfile, reserved: Sequence[PfnR
     """
     free = _without(memory.ram, reserved)  # never empty: `_from_top` has seen to it
     zone_low = max(low for _, low, _ in zone_limits(profile.zone_dma) if low < memory.max_pfn)
-    places = {
-        "top_reserved": free[-1].end - 1,
-        "zone_start": clip(free, zone_low + 512, memory.max_pfn)[0].start,
-    }
+    above = clip(free, zone_low + 512, memory.max_pfn) or free[-1:]  # a zone may be no larger than what is kept of it
+    places = {"top_reserved": free[-1].end - 1, "zone_start": above[0].start}
     pfns = [places[place] for place in profile.late_splits]
     return [*pfns, free[-1].end + LEVEL_PAGES[2] - 1] if profile.kfence else pfns

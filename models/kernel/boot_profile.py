@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from simcore.errors import ConfigError, nearest_name
+from models.machine.preset_files import choose, read_shipped
 
 __all__ = ["BootProfile", "KernelImage", "boot_profile_names", "load_boot_profile"]
 
@@ -29,6 +27,14 @@ class KernelImage(_Part):
     rodata_end_pfn: int
     #: Single pages made read-only later, such as the interrupt descriptor table.
     read_only_pfns: tuple[int, ...] = ()
+    #: What is kept behind rodata: data, and the zeroed sections. Between the parts lies what the boot gives back.
+    data_pfns: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def kept_pfns(self) -> tuple[tuple[int, int], ...]:
+        """Ranges of pages that the image keeps, ends exclusive."""
+        text, rodata = (self.text_start_pfn, self.text_end_pfn), (self.rodata_start_pfn, self.rodata_end_pfn)
+        return (text, rodata, *self.data_pfns)
 
     @model_validator(mode="after")
     def _ordered(self) -> KernelImage:
@@ -77,15 +83,9 @@ class BootProfile(_Part):
     kfence: bool = False
 
 
-@cache
-def _document() -> dict[str, object]:
-    document: dict[str, object] = yaml.load(_PRESETS.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    return document
-
-
 def boot_profile_names() -> list[str]:
     """Return the names of the presets."""
-    return sorted(_document())
+    return sorted(read_shipped(_PRESETS))
 
 
 def load_boot_profile(name: str) -> BootProfile:
@@ -94,11 +94,4 @@ def load_boot_profile(name: str) -> BootProfile:
     Raises:
         ConfigError: There is none of that name.
     """
-    document = _document()
-    if name not in document:
-        raise ConfigError(
-            f"no boot profile {name!r}",
-            expected=", ".join(sorted(document)),
-            nearest=nearest_name(name, document),
-        )
-    return BootProfile.model_validate(document[name])
+    return BootProfile.model_validate(choose(name, read_shipped(_PRESETS), "boot profile"))

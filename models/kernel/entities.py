@@ -4,6 +4,7 @@ from typing import Any
 
 from models.kernel.areas import Areas
 from models.kernel.limits import User
+from models.kernel.mapping_tree import MappingTree
 
 __all__ = ["STANDARD_STREAMS", "Mapping", "SecretFile", "Task"]
 
@@ -32,6 +33,7 @@ class Task:
         exited: it has ended and waits to be collected.
         killed: the OOM killer has chosen it.
         process: the process of the simulation that acts for it, or None.
+        tree: its tree of mappings, where the nodes are counted one by one; None: as footprints say on average.
     """
 
     __slots__ = (
@@ -51,6 +53,7 @@ class Task:
         "ordinary",
         "pipes",
         "process",
+        "tree",
         "user",
     )
 
@@ -71,6 +74,7 @@ class Task:
         self.exited = False
         self.killed = False
         self.process: Any = None
+        self.tree: MappingTree | None = None
 
 
 class SecretFile:

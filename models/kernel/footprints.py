@@ -64,16 +64,11 @@ class GracePeriodSpec(_Frozen):
 
     Attributes:
         tick_ns: The timer tick, in whose softirq callbacks run.
-        switching_age_ns: While tasks switch, a callback runs at the first tick after it waited this long.
-        alone_ns: While one task runs without ever sleeping, the times between two rounds, each of which runs
-            everything queued; the last one repeats.
-        many_callbacks: Callbacks waiting from which on RCU does not wait for a task that runs alone.
+        batch: Callbacks that a softirq runs before it gives way to tasks (`rcutree.blimit`).
     """
 
     tick_ns: Positive
-    switching_age_ns: Positive
-    alone_ns: tuple[Positive, ...] = Field(min_length=1)
-    many_callbacks: Positive = 10_000
+    batch: Positive = 10
     confidence: str = ""
 
 
@@ -183,6 +178,7 @@ class Footprints(_Frozen):
     Attributes:
         flags: Flags that hold for every operation.
         pagevec: Pages that truncation gives back in one batch.
+        vmap_holes: Small areas of the kernel's address space that the boot left free between others.
     """
 
     name: str
@@ -195,6 +191,7 @@ class Footprints(_Frozen):
     xarray: XarraySpec
     mmu_gather: MmuGatherSpec
     pagevec: Positive
+    vmap_holes: Count = 0
     operations: dict[str, tuple[Step, ...]]
 
     @model_validator(mode="after")

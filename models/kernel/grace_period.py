@@ -7,7 +7,21 @@ from models.kernel.pages.layout import pages
 from models.kernel.slab_caches import give_object
 from simcore.compiled import jit
 
-__all__ = ["give_due"]
+__all__ = ["give_due", "waiting"]
+
+
+@jit
+def waiting(handle: int, when: int, noted_until_ns: int) -> int:
+    """How many entries wait that were noted up to a time."""
+    ends, ring = deferred_ends(handle), deferred(handle)
+    low, high = ends[2 * when - 1], ends[2 * when - 2]
+    while low < high:
+        middle = (low + high) >> 1
+        if ring[(when - 1) * DEFERRED_SLOTS + middle % DEFERRED_SLOTS].due_ns <= noted_until_ns:
+            low = middle + 1
+        else:
+            high = middle
+    return int(low - ends[2 * when - 1])
 
 
 @jit
@@ -28,7 +42,12 @@ def give_due(handle: int, when: int, cpu: int, noted_until_ns: int, now_ns: int)
             free_pages(store, cpu, entry.number, pages(store)[entry.number].order)
         ends[2 * when - 1] += 1
         done += 1
-    if ends[2 * when - 1] == ends[2 * when - 2]:
-        # Nothing waits: begin anew, so that a ring never grows beyond what waits at one time.
-        ends[2 * when - 1] = ends[2 * when - 2] = 0
+    left = ends[2 * when - 2] - ends[2 * when - 1]
+    if left <= ends[2 * when - 1] <= DEFERRED_SLOTS - left:
+        # Begin anew at the front, so that a ring never takes more memory than twice what waits at one time.
+        first, start = (when - 1) * DEFERRED_SLOTS, ends[2 * when - 1]
+        for entry in range(left):
+            here, there = ring[first + entry], ring[first + start + entry]
+            here.due_ns, here.what, here.number = there.due_ns, there.what, there.number
+        ends[2 * when - 1], ends[2 * when - 2] = 0, left
     return done

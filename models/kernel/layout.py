@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.kernel.arena import array_address, header, reserve, slot_array
+from models.kernel.arena import array_address, header, prefer_huge_pages, reserve, slot_array
 from models.kernel.direct_map import DirectMap
+from models.kernel.numbers import Numbers
 from models.kernel.pages.layout import LIST, Store
 from simcore.compiled import jit
 
@@ -55,6 +56,7 @@ __all__ = [
     "nodes",
     "object_at",
     "objects",
+    "other_numbers",
     "page_at",
     "page_handle",
     "program_rows",
@@ -62,6 +64,7 @@ __all__ = [
     "slab_ids",
     "slabs",
     "tables",
+    "task_numbers",
 ]  # fmt: skip
 
 # Kinds of pages that a holder keeps on separate chains, because they are given back at different times.
@@ -69,18 +72,18 @@ ANON: Final = 0
 PAGE_TABLES: Final = 1
 INHERITED: Final = 2  # of a task: copies that its parent made before, and which it alone shares
 FILE_PAGES: Final = 0
-CHAINS: Final = 4
+CHAINS: Final = 3
 
 MAX_TASKS: Final = 1 << 22
 """Holders below are tasks, above files and mappings."""
 _MAX_OTHERS: Final = 1 << 24
 FIRST_RUN: Final = MAX_TASKS + (1 << 23)
 """Holders from here on are runs of memory that comes and goes, see `models.kernel.ageing`."""
-TASK_OBJECTS: Final = 80
-OTHER_OBJECTS: Final = 32
+TASK_OBJECTS: Final = 48
+OTHER_OBJECTS: Final = 12
 """Kernel objects that a task, and a file or a mapping, can hold."""
-TASK_PAGES: Final = 20
-OTHER_PAGES: Final = 4
+TASK_PAGES: Final = 18
+OTHER_PAGES: Final = 2
 """Single blocks of pages that they can hold beside their chains."""
 
 # Owners of pages that no holder has.
@@ -94,12 +97,13 @@ PINNED: Final = -2
 
 HOLDER: Final = np.dtype(
     [
-        ("task", "<i8"),  # of a mapping: the task whose address space it is in
         ("start", "<i8"), ("pages", "<i8"),  # of a mapping: first page of user address space, length
-        ("covered", "<i8", (3,)),  # of a mapping: where its last page tables lie, in units of 2M, 1G, 512G
-        ("first_table", "<i8", (3,)), ("last_table", "<i8", (3,)),  # of a mapping: tables at its ends, or NONE
         ("present", "<i8"),  # of a file: pages in the page cache; of a mapping: pages touched
-        ("nodes", "<i8"),  # of a file: its page-cache nodes, first `NODE` or 0
+        ("covered", "<i4", (3,)),  # of a mapping: where its last page tables lie, in units of 2M, 1G, 512G
+        ("first_table", "<i4", (3,)), ("last_table", "<i4", (3,)),  # of a mapping: tables at its ends, or NONE
+        ("task", "<i4"),  # of a mapping: the task whose address space it is in
+        ("nodes", "<i4"),  # of a file: its page-cache nodes, first `NODE` or 0
+        ("padding", "<i4"),
     ]
 )  # fmt: skip
 
@@ -161,6 +165,7 @@ COUNTS: Final = np.dtype(
         ("faults", "<i8"), ("secret_faults", "<i8"),
         ("reach_ns", "<i8"), ("flush_ns", "<i8"), ("refill_ns", "<i8"),  # what translation costs, see observe.SERIES
         ("full_flushes", "<i8"),
+        ("open_files", "<i8"),  # secret files that exist
         ("before_start", "<i8"),  # 1 while the state of a boot is set up: new slabs take no pages
     ]
 )  # fmt: skip
@@ -181,6 +186,8 @@ class State:
         direct_map: the direct map.
         charge: one `CHARGE` record, to which every operation adds what it costs.
         costs: one `COSTS` record, in ns.
+        task_numbers: numbers of holders that are tasks.
+        other_numbers: numbers of all other holders.
     """
 
     def __init__(
@@ -216,6 +223,8 @@ class State:
         self.runs = np.zeros(max(1, program_count), np.int64)
         self.tables = reserve(_MAX_TABLES, np.int64)
         self.value_steps = np.zeros(_MAX_COLUMNS, np.int64)
+        self.task_numbers = Numbers(1, MAX_TASKS)
+        self.other_numbers = Numbers(MAX_TASKS, FIRST_RUN)
         self.programs = programs
         self.header = header(
             [
@@ -236,10 +245,17 @@ class State:
                 self.deferred_ends,
                 self.runs,
                 self.tables,
+                self.task_numbers.array,
+                self.other_numbers.array,
             ]
         )
         self.header[30], self.header[31] = pages.handle, direct_map.handle
         self.handle = int(self.header.ctypes.data)
+
+    def expect_many(self) -> None:
+        """Many holders are about to come: commit memory for them in large pieces, at a tenth of the cost."""
+        for array in (self.chains, self.objects, self.holders, self.held_pages, self.deferred, self.pages.pages):
+            prefer_huge_pages(array)
 
 
 @jit
@@ -343,6 +359,11 @@ runs = slot_array(15, np.int64)
 
 tables = slot_array(16, np.int64)
 """int64: page tables that several mappings may need, by number: frame, NONE while there is none, or PINNED."""
+
+
+task_numbers = slot_array(17, np.int32)
+other_numbers = slot_array(18, np.int32)
+"""int32: numbers of holders, see `models.kernel.numbers`."""
 
 
 program_rows = slot_array(8, ROW)

@@ -74,6 +74,7 @@ class User:
         processes: processes alive.
         secret_pages: secret pages of the user's files; `per_user` accounting holds them to RLIMIT_MEMLOCK.
         secret_pages_peak: most of them so far.
+        workloads: workloads whose processes are the user's.
     """
 
     name: str
@@ -85,6 +86,7 @@ class User:
     processes: int = 0
     secret_pages: int = 0
     secret_pages_peak: int = 0
+    workloads: int = 0
 
     def charge(self, pages: int) -> None:
         """Add secret pages (negative: give back)."""

@@ -54,7 +54,13 @@ class MergingConfig(BaseModel):
 
 
 class MergeNever:
-    """Nothing merges; base of the others."""
+    """Nothing merges; base of the others.
+
+    Attributes:
+        idle: ends of operations mean nothing to it (`changed`).
+    """
+
+    idle = True
 
     def __init__(self, kernel: Kernel, config: MergingConfig) -> None:
         self.kernel = kernel
@@ -89,6 +95,8 @@ class MergeOnFree(MergeNever):
 
     The count is kept by comparing when an entry is changed back, which comes to the same.
     """
+
+    idle = False
 
     def __init__(self, kernel: Kernel, config: MergingConfig) -> None:
         super().__init__(kernel, config)

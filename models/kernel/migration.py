@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from models.kernel.arena import array_address, slot_array
 from models.kernel.chains import take
-from models.kernel.layout import CHAINS, NOBODY, State, chains, charge, costs, page_handle
+from models.kernel.compaction.moving import relink
+from models.kernel.layout import State, charge, costs, page_handle
 from models.kernel.pages.allocator import free_pages
 from models.kernel.pages.buddy import block_type
 from models.kernel.pages.compaction import (
@@ -84,29 +85,6 @@ _totals = slot_array(_SLOT + 1, TOTALS)
 
 
 @jit
-def _relink(handle: int, source: int, target: int) -> None:
-    """Put a page in another's place: its owner's chain, if it has one, now leads over the new page."""
-    page = pages(page_handle(handle))
-    old, new = page[source], page[target]
-    new.state, new.order, new.owner = USED, 0, old.owner
-    new.flags |= LRU
-    if old.owner == NOBODY:
-        return
-    new.next, new.prev = old.next, old.prev
-    listed = chains(handle)
-    for kind in range(CHAINS):
-        chain = listed[old.owner * CHAINS + kind]
-        if chain.blocks > 0 and old.prev == NONE and chain.head == source:
-            chain.head = target
-        if chain.blocks > 0 and old.next == NONE and chain.tail == source:
-            chain.tail = target
-    if old.prev != NONE:
-        page[old.prev].next = target
-    if old.next != NONE:
-        page[old.next].prev = target
-
-
-@jit
 def _empty_block(handle: int, cpu: int, zone: int, first: int, end: int) -> bool:
     """Move all movable pages of a pageblock to free pages further up; false when the scanners meet."""
     store = page_handle(handle)
@@ -124,7 +102,7 @@ def _empty_block(handle: int, cpu: int, zone: int, first: int, end: int) -> bool
             target = record.free_head
             record.free_head = page[target].next
             record.free_count -= 1
-            _relink(handle, pfn, target)
+            relink(handle, pfn, target)
             free_pages(store, cpu, pfn, 0)
             charge(handle).cpu_ns += costs(handle).page_fault
             totals.moved += 1

@@ -10,8 +10,8 @@ from models.kernel.direct_map import counters_of
 from models.kernel.layout import COUNTS, State, counts, map_handle, page_handle
 from models.kernel.map_changes import stamp
 from models.kernel.pages.layout import config
-from simcore.columns import BOOK_LINES, note, note_steps
-from simcore.compiled import jit
+from simcore.columns import BOOK_LINES, note_steps
+from simcore.compiled import jit, jit_inline
 
 __all__ = ["SERIES", "attach", "gather", "observe", "observe_steps"]
 
@@ -39,6 +39,19 @@ def attach(state: State, values: NDArray[np.int64], rows: NDArray[np.int64], boo
 
 _values = slot_array(_SLOT, np.int64)
 _steps = slot_array(_SLOT + 6, np.int64)
+
+
+@jit_inline
+def _write(handle: int, first_ns: int, step_ns: int, count: int) -> None:
+    """Note the vector's values, and then as they change by equal steps."""
+    rows = table_at(
+        array_address(handle, _SLOT + 1),
+        array_address(handle, _SLOT + 3),
+        array_address(handle, _SLOT + 4),
+        np.int64,
+    )
+    book = table_at(array_address(handle, _SLOT + 2), BOOK_LINES, array_address(handle, _SLOT + 5), np.int64)
+    note_steps(rows, book, first_ns, step_ns, count, _values(handle), _steps(handle))
 
 
 @jit
@@ -74,14 +87,7 @@ def observe(handle: int, now_ns: int) -> None:
     if not gather(handle):
         return
     stamp(map_handle(handle), now_ns)
-    rows = table_at(
-        array_address(handle, _SLOT + 1),
-        array_address(handle, _SLOT + 3),
-        array_address(handle, _SLOT + 4),
-        np.int64,
-    )
-    book = table_at(array_address(handle, _SLOT + 2), BOOK_LINES, array_address(handle, _SLOT + 5), np.int64)
-    note(rows, book, now_ns, _values(handle))
+    _write(handle, now_ns, 0, 1)
 
 
 @jit
@@ -90,13 +96,6 @@ def observe_steps(handle: int, first_ns: int, step_ns: int, count: int) -> None:
     if array_address(handle, _SLOT) == 0:
         return
     stamp(map_handle(handle), first_ns)
-    rows = table_at(
-        array_address(handle, _SLOT + 1),
-        array_address(handle, _SLOT + 3),
-        array_address(handle, _SLOT + 4),
-        np.int64,
-    )
-    book = table_at(array_address(handle, _SLOT + 2), BOOK_LINES, array_address(handle, _SLOT + 5), np.int64)
     values, steps = _values(handle), _steps(handle)
     for column in range(COLUMNS):
         steps[column] = -values[column]
@@ -104,7 +103,7 @@ def observe_steps(handle: int, first_ns: int, step_ns: int, count: int) -> None:
     for column in range(COLUMNS):
         steps[column] = (steps[column] + values[column]) // count
         values[column] -= (count - 1) * steps[column]
-    note_steps(rows, book, first_ns, step_ns, count, values, steps)
+    _write(handle, first_ns, step_ns, count)
     for column in range(COLUMNS):
         values[column] += (count - 1) * steps[column]
 

@@ -117,7 +117,7 @@ def compile_programs(footprints: Footprints) -> Programs:
     taken: dict[tuple[str, str], list[tuple[int, int, int]]] = defaultdict(
         list
     )  # (holder, label) -> kind, slot, count
-    used: dict[str | int, _Slots] = {TASK: _Slots(), FILE: _Slots(), SCRATCH: _Slots()}
+    used: dict[str | int, _Slots] = {TASK: _Slots(), SCRATCH: _Slots()}
     rows: list[list[int]] = []
     spans: dict[str, tuple[int, int, int]] = {}
     operations = _separate_chunks(footprints.operations)
@@ -127,9 +127,11 @@ def compile_programs(footprints: Footprints) -> Programs:
         for step in steps
         if step.give is None and step.whose in ("task", "parent")
     }
+    kinds = _kinds(operations, task_labels)
     for number, (operation, steps) in enumerate(operations.items()):
         start = len(rows)
-        kind = _holder_kind(operation, steps, task_labels)
+        kind = kinds[operation]
+        used.setdefault(kind, _Slots())
         scratch = _given_back_at_once(steps)
         used[SCRATCH] = _Slots()
         for step in steps:
@@ -140,14 +142,13 @@ def compile_programs(footprints: Footprints) -> Programs:
         spans[operation] = (number, start, len(rows))
         for label in scratch:
             taken.pop(("", label), None)
-    for holder, (page_limit, object_limit) in {
-        TASK: (TASK_PAGES, TASK_OBJECTS),
-        FILE: (OTHER_PAGES, OTHER_OBJECTS),
-    }.items():
-        if used[holder].pages > page_limit or used[holder].objects > object_limit:
+    for holder, slots in used.items():
+        is_task = holder in (TASK, SCRATCH)
+        page_limit, object_limit = (TASK_PAGES, TASK_OBJECTS) if is_task else (OTHER_PAGES, OTHER_OBJECTS)
+        if slots.pages > page_limit or slots.objects > object_limit:
             raise ValueError(
-                f"footprints {footprints.name}: a {holder} holds {used[holder].pages} single blocks and "
-                f"{used[holder].objects} objects, more than {page_limit} and {object_limit}"
+                f"footprints {footprints.name}: a {holder} holds {slots.pages} single blocks and "
+                f"{slots.objects} objects, more than {page_limit} and {object_limit}"
             )
     return Programs(np.array([tuple(row) for row in rows], ROW), spans, flags, caches)
 
@@ -169,6 +170,30 @@ def _holder_kind(operation: str, steps: tuple[Step, ...], task_labels: set[str])
     if owners:
         return TASK if owners <= {"task", "parent"} else FILE
     return TASK if any(step.give in task_labels for step in steps) and operation not in _FILE_OPERATIONS else FILE
+
+
+def _kinds(operations: Mapping[str, tuple[Step, ...]], task_labels: set[str]) -> dict[str, str]:
+    """Kind of holder that each operation is run for: a task, or one of the kinds of files and mappings.
+
+    Operations that speak of the same label are run for the same kind. Each kind numbers its slots from 0, so that
+    holders stay small.
+    """
+    kinds: dict[str, str] = {}
+    of_label: dict[str, str] = {}
+    for operation, steps in operations.items():
+        kinds[operation] = _holder_kind(operation, steps, task_labels)
+        if kinds[operation] == TASK:
+            continue
+        labels = {step.give or step.label for step in steps} - _given_back_at_once(steps)
+        known = sorted({of_label[label] for label in labels if label in of_label})
+        kind = known[0] if known else f"{FILE} {operation}"
+        of_label.update(dict.fromkeys(labels, kind))
+        kinds[operation] = kind
+        for label, other in of_label.items():
+            if other in known:
+                of_label[label] = kind
+        kinds.update({name: kind for name, other in kinds.items() if other in known})
+    return kinds
 
 
 def _given_back_at_once(steps: tuple[Step, ...]) -> set[str]:

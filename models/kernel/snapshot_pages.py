@@ -7,11 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernel.pages.allocator import ALLOC_DEFAULT
+from models.kernel.pages.allocator import ALLOC_DEFAULT, free_pages
 from models.kernel.pages.fallback import ALLOC_NOFRAGMENT
-from models.kernel.pages.layout import FREE, HIGHATOMIC, MAX_ORDER, MOVABLE, PER_CPU, RECLAIMABLE, UNMOVABLE, Store
+from models.kernel.pages.layout import (
+    FREE,
+    HIGHATOMIC,
+    MAX_ORDER,
+    MOVABLE,
+    PER_CPU,
+    RECLAIMABLE,
+    UNMOVABLE,
+    USED,
+    Store,
+)
 from models.kernel.pages.lists import add_tail, buddy_list, per_cpu_list
 from models.kernel.snapshot_placement import Placement, place_blocks, read_pages
+from models.machine.page_runs import decode_pages
 from models.machine.snapshot import Snapshot, ZoneSnapshot
 
 __all__ = ["snapshot_pages"]
@@ -24,6 +35,7 @@ def snapshot_pages(snapshot: Snapshot, cpus: int, nodes: int, random: np.random.
 
     Known: zones, marks, numbers of free blocks, and, where /proc/kpageflags could be read, where they lie. Drawn: the
     order inside each list below the highest order, what per-CPU lists hold, and all positions where none are known.
+    Pages that were given back after the reading go through the allocator, and so to the heads of its lists.
 
     Args:
         snapshot: has zones and free blocks.
@@ -56,8 +68,31 @@ def snapshot_pages(snapshot: Snapshot, cpus: int, nodes: int, random: np.random.
     for node in range(nodes):
         order = _zone_order(zones, kinds, node, nodes)
         store.zonelists[node, : len(order)] = order
+    _give_back(store, snapshot, random)
     store.touched[:] = 1
     return store
+
+
+def _give_back(store: Store, snapshot: Snapshot, random: np.random.Generator) -> None:
+    """Let the allocator take back what was held while the machine was read.
+
+    How many of these pages others take before the run does is drawn. Where they came back on several CPUs, so that
+    tasks will take turns with them, their order is drawn too.
+    """
+    page = store.pages
+    lists = () if snapshot.pages is None else snapshot.pages.given_back
+    for cpu, text in lists:
+        pfns = decode_pages(text)
+        if len(lists) > 1:
+            random.shuffle(pfns)
+        taken = int(random.integers(min(_OTHERS_PAGES, len(pfns) // 4) + 1))
+        for pfn in pfns[: len(pfns) - taken].tolist():
+            page["state"][pfn], page["order"][pfn] = USED, 0
+            free_pages(store.handle, min(cpu, store.per_cpu.shape[1] - 1), pfn, 0)
+
+
+_OTHERS_PAGES = 256
+"""Kernel pages that a process takes when it starts, and some."""
 
 
 def _zone_order(zones: Sequence[ZoneSnapshot], kinds: Sequence[int], node: int, nodes: int) -> list[int]:

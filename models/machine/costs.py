@@ -7,13 +7,12 @@ and on the tiling, and are composed here from their parts.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.machine.preset_files import choose, is_own, read_own, read_shipped
 from simcore.errors import ConfigError, nearest_name
 
 __all__ = [
@@ -90,6 +89,8 @@ class CostValues(_Part):
     munmap_page_ns: CostValue
     #: A secret page's last reference goes: put back into the direct map, cleared, freed.
     free_page_ns: CostValue
+    #: Compaction moves a page of a process. Without a value: it is unmapped, and faulted in elsewhere.
+    move_page_ns: CostValue | None = None
 
     # System calls and tasks.
     null_syscall_ns: CostValue
@@ -234,15 +235,9 @@ class CostPreset(_Part):
         return self.model_copy(update={"flush_kind": kind})
 
 
-@cache
-def _document() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.load(_PRESETS.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    return document
-
-
 def cost_names() -> list[str]:
     """Return the names of the presets."""
-    return sorted(_document())
+    return sorted(read_shipped(_PRESETS))
 
 
 def load_costs(name: str) -> CostPreset:
@@ -251,28 +246,6 @@ def load_costs(name: str) -> CostPreset:
     Raises:
         ConfigError: There is none of that name; the file cannot be read, or holds no preset.
     """
-    if name.endswith((".yaml", ".yml")):
-        return _read_costs(Path(name))
-    document = _document()
-    if name not in document:
-        raise ConfigError(
-            f"no cost preset {name!r}",
-            expected=", ".join(sorted(document)),
-            nearest=nearest_name(name, document),
-        )
-    return CostPreset(name=name, **document[name])
-
-
-def _read_costs(path: Path) -> CostPreset:
-    try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot be read: {error}", file=path, expected="a cost preset") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"holds a {type(document).__name__}", file=path, expected="a cost preset")
-    try:
-        return CostPreset.model_validate({"name": path.stem, **document})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ConfigError(first["msg"], file=path, key=key or None, expected="a cost preset") from None
+    if is_own(name):
+        return read_own(Path(name), CostPreset)
+    return CostPreset(name=name, **choose(name, read_shipped(_PRESETS), "cost preset"))

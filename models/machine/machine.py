@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -25,6 +23,7 @@ from pydantic import (
 from models.machine.costs import CostPreset, FlushKind, load_costs
 from models.machine.cpu import MAX_CPUS, CpuTopology, NumaNode, split_memory, spread_evenly
 from models.machine.memory import Arch, FirmwareRange, MemoryMap, PfnRange, RangeType, clip
+from models.machine.preset_files import read_shipped
 from models.machine.snapshot import Snapshot, load_snapshot
 from models.machine.tlb import TlbPreset, load_tlb
 from simcore.errors import ConfigError, nearest_name
@@ -174,7 +173,7 @@ class MachineConfig(_Part):
         if not isinstance(given, Mapping) or given.get("preset") is None:
             return given
         name = given["preset"]
-        presets = _presets()
+        presets = read_shipped(_PRESETS)
         if name not in presets:
             near = nearest_name(str(name), presets)
             hint = f"; did you mean {near!r}?" if near else ""
@@ -359,12 +358,6 @@ def _pages_of(memory: MemoryMap, line: RangeConfig) -> list[PfnRange]:
     return clip(memory.ram, *FirmwareRange(line.start, line.end, line.type).whole_pages)
 
 
-@cache
-def _presets() -> dict[str, Any]:
-    presets: dict[str, Any] = yaml.load(_PRESETS.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    return presets
-
-
 def machine_names() -> list[str]:
     """Return the names of the machine presets."""
-    return sorted(_presets())
+    return sorted(read_shipped(_PRESETS))

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAX_ORDER", "cut_blocks", "decode_runs", "encode_runs", "runs_of"]
+__all__ = ["MAX_ORDER", "cut_blocks", "decode_pages", "decode_runs", "encode_pages", "encode_runs", "runs_of"]
 
 MAX_ORDER: Final = 10
 
@@ -32,6 +32,16 @@ def decode_runs(text: str) -> NDArray[np.int64]:
     if len(numbers) % 2 or (numbers < 0).any():
         raise ValueError(f"not a list of runs: {text[:40]!r}")
     return np.cumsum(numbers).reshape(-1, 2)
+
+
+def encode_pages(pfns: NDArray[np.int64]) -> str:
+    """Return page frames as text, in their order, in hex."""
+    return " ".join(f"{pfn:x}" for pfn in pfns.tolist())
+
+
+def decode_pages(text: str) -> NDArray[np.int64]:
+    """Return the page frames of `encode_pages`."""
+    return np.array([int(part, 16) for part in text.split()], np.int64)
 
 
 def runs_of(mask: NDArray[np.bool_]) -> NDArray[np.int64]:

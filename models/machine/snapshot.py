@@ -151,6 +151,8 @@ class PageSnapshot(_Part):
             them are left out.
         recent: unmarked pages that were not so a moment before: freed since, most of them, so at the lists' heads.
         tables: pages that hold page tables, which come and go with processes.
+        given_back: by CPU, pages held for the reading and given back right after it, in that order (hex): what is
+            handed out there next, the last one first.
         types: pageblock types, [first pageblock, count, type], inferred from what lies in them.
         misfit: free blocks that the inferred types assign to another type than the counts of /proc/pagetypeinfo.
     """
@@ -159,6 +161,7 @@ class PageSnapshot(_Part):
     unmarked: str
     recent: str = ""
     tables: str = ""
+    given_back: tuple[tuple[Annotated[int, Field(ge=0)], str], ...] = ()
     types: tuple[tuple[int, int, Migratetype], ...]
     misfit: Count = 0
 

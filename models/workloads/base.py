@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import simpy
@@ -12,7 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from models.kernel.entities import SecretFile
 from models.kernel.errors import KernelRefusal
 from models.kernel.limits import User
-from models.workloads.thread import Killed, System, Thread
+from models.workloads.system import System
+from models.workloads.thread import Thread
+from models.workloads.waits import Killed, Wait
 from simcore.units import Nanoseconds
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Count", "Positive", "Rate", "Wait", "Workload", "WorkloadConfig"]
 
-Wait = Generator[simpy.Event, Any, Any]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 
@@ -77,6 +78,7 @@ class Workload(ABC):
         user: whose processes these are.
         random: its own stream of random numbers.
         progress: what it has done so far, by name; becomes part of the summary.
+        beginners: called with a label and a CPU when it begins to read the kernel's counters, before that takes time.
         readers: called with a label when it has read the kernel's counters.
         watchers: called with each secret file when it has been filled.
     """
@@ -94,9 +96,11 @@ class Workload(ABC):
         self.name = name
         self.system = system
         self.user = user
+        user.workloads += 1
         self.config = config
         self.random = random
         self.progress: dict[str, int] = {}
+        self.beginners: list[Callable[[str, int], None]] = []
         self.readers: list[Callable[[str], None]] = []
         self.watchers: list[Callable[[SecretFile], None]] = []
         self._sample_at = frozenset(config.sample_at)
@@ -147,6 +151,8 @@ class Workload(ABC):
         """
         if done in self._sample_at if done is not None else self._sample_at:
             self.system.kernel.read_counters(thread.task, thread.cpu)
+            for beginner in self.beginners:
+                beginner(label, thread.cpu)
             yield from thread.spend()
             # It tells what it has read, and waits until that is written.
             self.system.switches += 1

@@ -9,8 +9,9 @@ from pydantic import Field
 from models.kernel.code import HUGE_PAGES, Area
 from models.kernel.entities import Mapping
 from models.kernel.errors import KernelRefusal
-from models.workloads.base import Count, Positive, Wait, Workload, WorkloadConfig
+from models.workloads.base import Count, Positive, Wait, WorkloadConfig
 from models.workloads.bpf_packs import CHUNK_BYTES, PACK_BYTES, Pack
+from models.workloads.places import Places
 from models.workloads.sizes import PageRange, draw
 from models.workloads.thread import Thread
 
@@ -51,7 +52,7 @@ class _Program(NamedTuple):
     beside: Mapping | None
 
 
-class Bpf(Workload):
+class Bpf(Places[_Program]):
     """See `BpfConfig`."""
 
     Config = BpfConfig
@@ -60,28 +61,22 @@ class Bpf(Workload):
 
     def run(self, thread: Thread) -> Wait:
         """Load and free programs at random places."""
-        config = self.config
         self._packs: list[Pack] = []
-        places: dict[int, _Program] = {}
-        for step in range(config.steps):
-            yield from self.paced(thread, step)
-            place = int(self.random.integers(config.slots))
-            if place in places:
-                yield from self._free(thread, places.pop(place))
-                continue
-            beside = None
-            if config.ordinary:
-                beside = self.system.kernel.map_ordinary(thread.task, config.ordinary)
-                yield from thread.touch(config.ordinary, beside)
-            try:
-                places[place] = self._load(thread.cpu, draw(self.random, config.size_bytes), beside)
-                self.count("loaded")
-            except KernelRefusal as refusal:
-                self.count(f"refused_{refusal.name}")
+        yield from self.visit(thread, clear=self.config.free_at_end)
+
+    def _fill(self, thread: Thread) -> Wait:
+        config, beside = self.config, None
+        if config.ordinary:
+            beside = self.system.kernel.map_ordinary(thread.task, config.ordinary)
+            yield from thread.touch(config.ordinary, beside)
+        try:
+            program = self._load(thread.cpu, draw(self.random, config.size_bytes), beside)
+        except KernelRefusal:
             yield from thread.spend()
-        if config.free_at_end:
-            for place in sorted(places):
-                yield from self._free(thread, places[place])
+            raise
+        self.count("loaded")
+        yield from thread.spend()
+        return program
 
     def _load(self, cpu: int, size_bytes: int, beside: Mapping | None) -> _Program:
         kernel, config = self.system.kernel, self.config
@@ -110,8 +105,8 @@ class Bpf(Workload):
         assert start is not None
         return _Program(None, pack, start, other, beside)
 
-    def _free(self, thread: Thread, program: _Program) -> Wait:
-        code = self.system.kernel.code
+    def _clear(self, thread: Thread, thing: _Program) -> Wait:
+        code, program = self.system.kernel.code, thing
         if program.pack is not None:
             program.pack.remove(program.start)
             if program.pack.empty:

@@ -14,17 +14,19 @@ from models.kernel.layout import costs, counts
 from models.kernel.observe import gather, observe_steps
 from models.kernel.secret_pages import OUT_OF_MEMORY, fault_page
 from models.kernel.secret_runs import fault_run, repeats
+from models.workloads.brood_steps import FORK, asks, fork_asks, fork_ended, go_on
 from models.workloads.clocks import clock_of, pay, ranges, running
 from models.workloads.running import push, replace_first
+from models.workloads.seats import NOBODY, queue_of, seats
 from simcore.compiled import jit
 
-__all__ = ["ANON", "NOBODY", "SECRET", "TABLE", "begin_range", "burst", "cut_ranges", "end_range", "take_done"]
+__all__ = ["ANON", "CPU_BITS", "SECRET", "TABLE", "begin_range", "burst", "cut_ranges", "end_range", "take_done"]
 
 SECRET: Final = 0
 ANON: Final = 1
 TABLE: Final = 2
-NOBODY: Final = -1
-_CPU_BITS: Final = 12
+CPU_BITS: Final = 12
+"""Of what `burst` returns, the low bits say who must be asked."""
 _WORTH_A_RUN: Final = 4
 """Faults in a row below which doing them together does not pay."""
 
@@ -143,14 +145,13 @@ def next_fault(kernel: int, clocks: int, cpu: int, now_ns: int, node_cache: int,
 
 @jit
 def burst(
-    kernel: int, clocks: int, now_ns: int, before_ns: int, contended: bool, only: int, node_cache: int, node_shift: int
+    kernel: int, clocks: int, now_ns: int, before_ns: int, only: int, node_cache: int, node_shift: int
 ) -> int:
-    """Let operations end and faults follow, until somebody must be asked or another event is due.
+    """Let operations end and others follow, until somebody must be asked or another event is due.
 
     Args:
         now_ns: the clock; what is returned is relative to it.
         before_ns: time of the next other event.
-        contended: whether threads wait for a CPU, so that time slices matter.
         only: CPU whose faults alone may follow; NOBODY: all may.
 
     Returns:
@@ -162,13 +163,24 @@ def burst(
         cpu = heap[0].cpu
         end_ns = heap[0].ideal_end_ns + clock.interrupted_ns
         if end_ns >= before_ns:
-            return int((end_ns - now_ns) << _CPU_BITS)
+            return int((end_ns - now_ns) << CPU_BITS)
+        if seats(clocks)[cpu].row != NOBODY:
+            if only != NOBODY or asks(kernel, clocks, cpu, end_ns):
+                return int((end_ns - now_ns) << CPU_BITS | (cpu + 1))
+            go_on(kernel, clocks, cpu, end_ns)
+            continue
+        contended = queue_of(clocks)[0].first != NOBODY
         if (
             wanted[cpu].left == 0
             or (contended and end_ns >= wanted[cpu].slice_end_ns)
             or (only != NOBODY and cpu != only)
         ):
-            return int((end_ns - now_ns) << _CPU_BITS | (cpu + 1))
+            return int((end_ns - now_ns) << CPU_BITS | (cpu + 1))
+        if wanted[cpu].kind == FORK:
+            if fork_asks(kernel, clocks, cpu):
+                return int((end_ns - now_ns) << CPU_BITS | (cpu + 1))
+            fork_ended(kernel, clocks, cpu, end_ns)
+            continue
         if wanted[cpu].kind == SECRET and wanted[cpu].left >= _WORTH_A_RUN:
             until_ns = min(before_ns, wanted[cpu].slice_end_ns) if contended else before_ns
             most = _free_of_others(clocks, kernel, end_ns, until_ns)

@@ -10,10 +10,11 @@ from typing import Final
 
 import numpy as np
 
-from models.kernel.arena import header, slot_array
+from models.kernel.arena import header, reserve, slot_array
 from models.kernel.flush import BATCHED, flush_kernel
 from models.kernel.layout import charge, costs, counts
 from models.kernel.observe import observe
+from models.workloads.seats import BROOD, MAX_BROODS, MAX_ROWS, QUEUE, ROW, SEAT
 from simcore.compiled import jit
 
 __all__ = ["CLOCK", "RANGE", "RUNNING", "Clocks", "clock_of", "pay", "ranges", "running"]
@@ -27,6 +28,8 @@ CLOCK: Final = np.dtype(
         ("pending", "<i8"),  # removals whose flush is put off
         ("next_round_ns", "<i8"),  # when flushes that are put off next cost every CPU its TLB
         ("in_progress", "<i8"), ("begun", "<i8"),  # operations: now, ever
+        ("switches", "<i8"),  # how often a task gave its CPU up
+        ("ticking", "<i8"),  # whether somebody looks after grace periods
     ]
 )  # fmt: skip
 RUNNING: Final = np.dtype([("ideal_end_ns", "<i8"), ("number", "<i8"), ("cpu", "<i8")])
@@ -39,7 +42,10 @@ RANGE: Final = np.dtype(
         ("out_of_memory", "<i8"), ("slice_end_ns", "<i8"),
     ]
 )  # fmt: skip
-"""What a CPU's thread faults in, see `models.workloads.burst`."""
+"""What a CPU's thread faults in, see `models.workloads.burst`.
+
+Of a range of forks (`models.workloads.brood_steps.FORK`), ``mapping`` is the brood and ``file`` the row being forked.
+"""
 
 
 class Clocks:
@@ -48,15 +54,31 @@ class Clocks:
     Attributes:
         handle: first argument of the compiled operations.
         clock: one `CLOCK` record.
+        running: `RUNNING` records, those of operations in progress first.
+        ranges: `RANGE` records, one per CPU.
+        seats: `SEAT` records, one per CPU.
+        queue: one `QUEUE` record.
+        rows: `ROW` records.
+        broods: `BROOD` records.
     """
 
     def __init__(self, cpus: int) -> None:
         self.clock = np.zeros(1, CLOCK)
         self.clock["cpus"] = cpus
-        self._running = np.zeros(cpus + 1, RUNNING)
-        self._ranges = np.zeros(cpus, RANGE)
-        self._header = header([self.clock, self._running, self._ranges])
+        self.running = np.zeros(cpus + 1, RUNNING)
+        self.ranges = np.zeros(cpus, RANGE)
+        self.seats = np.zeros(cpus, SEAT)
+        self.queue = np.zeros(1, QUEUE)
+        self.rows = reserve(MAX_ROWS, ROW)
+        self.broods = reserve(MAX_BROODS, BROOD)
+        self._header = header(
+            [self.clock, self.running, self.ranges, self.seats, self.queue, self.rows, self.broods]
+        )
         self.handle = int(self._header.ctypes.data)
+
+    def is_running(self, cpu: int) -> bool:
+        """Whether a CPU's operation is in progress."""
+        return bool((self.running["cpu"][: int(self.clock[0]["in_progress"])] == cpu).any())
 
 
 clock_of = slot_array(0, CLOCK)

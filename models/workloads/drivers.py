@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from models.kernel.attributes import change_chain
 from models.kernel.code_pages import AREA, give_area, take_area
 from models.kernel.direct_map import UNCACHED
-from models.kernel.errors import KernelRefusal
 from models.kernel.flush import flush_kernel
-from models.workloads.base import Positive, Wait, Workload, WorkloadConfig
+from models.workloads.base import Positive, Wait, WorkloadConfig
+from models.workloads.places import Places
 from models.workloads.sizes import PageRange, draw
 from models.workloads.thread import Thread
 
@@ -35,7 +35,12 @@ class DriversConfig(WorkloadConfig):
     free_at_end: bool = False
 
 
-class Drivers(Workload):
+class _Buffer(NamedTuple):
+    holder: int
+    pages: int
+
+
+class Drivers(Places[_Buffer]):
     """See `DriversConfig`."""
 
     Config = DriversConfig
@@ -44,24 +49,10 @@ class Drivers(Workload):
 
     def run(self, thread: Thread) -> Wait:
         """Make and free buffers at random places."""
-        config = self.config
-        places: dict[int, tuple[int, int]] = {}  # holder, pages
-        for step in range(config.steps):
-            yield from self.paced(thread, step)
-            place = int(self.random.integers(config.slots))
-            if place in places:
-                yield from self._free(thread, *places.pop(place))
-                continue
-            pages = draw(self.random, config.buffer_pages)
-            try:
-                places[place] = yield from self._make(thread, pages)
-            except KernelRefusal as refusal:
-                self.count(f"refused_{refusal.name}")
-        if config.free_at_end:
-            for place in sorted(places):
-                yield from self._free(thread, *places[place])
+        yield from self.visit(thread, clear=self.config.free_at_end)
 
-    def _make(self, thread: Thread, pages: int) -> Wait:
+    def _fill(self, thread: Thread) -> Wait:
+        pages = draw(self.random, self.config.buffer_pages)
         kernel, cpu = self.system.kernel, thread.cpu
         node, holder = kernel.node_of[cpu], kernel.new_holder()
         if not take_area(kernel.handle, cpu, node, holder, pages, False):
@@ -72,10 +63,11 @@ class Drivers(Workload):
         self.count("buffers")
         self.count("pages", pages)
         yield from thread.spend()
-        return holder, pages
+        return _Buffer(holder, pages)
 
-    def _free(self, thread: Thread, holder: int, pages: int) -> Wait:
+    def _clear(self, thread: Thread, thing: _Buffer) -> Wait:
         kernel, cpu = self.system.kernel, thread.cpu
+        holder, pages = thing
         change_chain(kernel.handle, cpu, kernel.node_of[cpu], holder, AREA, pages, 0, UNCACHED)
         flush_kernel(kernel.handle, True)
         give_area(kernel.handle, cpu, holder)

@@ -86,6 +86,10 @@ class FaultRanges:
         else:
             self._tell(cpu, begun)
 
+    def watch(self, task: Task, cpu: int, kind: int, mapping: Mapping) -> None:
+        """A thread goes through a range by itself, page by page (`burst.set_range`): account for it as for others."""
+        self._active[cpu] = _Range(task, mapping, kind, 0)
+
     def end(self, cpu: int) -> bool:
         """A thread's operation has ended, or will never: account for its range; returns whether memory ran out."""
         begun = self._active.pop(cpu)

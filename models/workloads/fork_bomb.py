@@ -9,7 +9,11 @@ import simpy
 from models.kernel.entities import Mapping, Task
 from models.kernel.errors import KernelRefusal
 from models.workloads.base import Count, Positive, Wait, Workload, WorkloadConfig
-from models.workloads.thread import Killed, Thread
+from models.workloads.brood import Brood
+from models.workloads.brood_steps import END, MAP, OPEN, REAP, STAND, TOUCH
+from models.workloads.resumed import Resumed
+from models.workloads.thread import Thread
+from models.workloads.waits import Killed
 from simcore.units import Nanoseconds
 
 __all__ = ["ForkBomb", "ForkBombConfig"]
@@ -63,11 +67,39 @@ class ForkBomb(Workload):
         self._freed = 0
         self._ended: list[Task] = []
         self._shared: Mapping | None = None
+        self._brood = self._begin_brood(thread.task)
         try:
             yield from self._grow(thread)
         except (Killed, simpy.Interrupt):
             self._let_go()
             raise
+
+    def _begin_brood(self, parent: Task) -> Brood | None:
+        """Children need no process each when all they do is get one page, and nobody asks for more."""
+        config = self.config
+        wants_more = (
+            config.ordinary_before or config.ordinary_after or config.in_step or config.in_phases or config.report
+            or config.inherit or config.growth == "tree" or config.hold or self.watchers or self._sample_at
+        )  # fmt: skip
+        if config.secret_pages != 1 or wants_more:
+            return None
+        brood = self.system.broods.begin(
+            parent, holds=config.hold is None, all_standing=self._all_there, all_gone=self._all_gone
+        )
+        if brood is not None:
+            brood.count, brood.resume, brood.disbanded = self.count, self._resume, self._disbanded
+            self._growing = 0
+        return brood
+
+    def _disbanded(self, growing: int, alive: int) -> None:
+        """Children have processes from now on."""
+        self._brood, self._growing, self._alive = None, growing, alive
+
+    def _resume(self, resumed: Resumed) -> None:
+        """Give a child a process that goes on where it stands."""
+        process = self.system.env.process(self._child(resumed.task, None, resumed))
+        if resumed.stage <= STAND or resumed.asleep:
+            resumed.task.process = process
 
     def _grow(self, thread: Thread) -> Wait:
         kernel, config = self.system.kernel, self.config
@@ -89,6 +121,9 @@ class ForkBomb(Workload):
             else:
                 while self._begun < config.tasks:
                     yield from self.paced(thread, self._begun)
+                    if (forked := (yield from self._fork_brood(thread))) > 0:
+                        self._begun += forked
+                        continue
                     ready = yield from self._fork(thread)
                     if config.in_step:
                         if not ready.processed:
@@ -104,7 +139,7 @@ class ForkBomb(Workload):
         if config.in_phases:
             yield from self._end_in_phases(thread)
         thread.sleep()
-        if self._alive:
+        if self._alive if self._brood is None else self._brood.alive:
             yield self._all_gone
         yield from thread.run()
         yield from self.sample(thread, "halfexit")
@@ -140,6 +175,17 @@ class ForkBomb(Workload):
                 self.count(f"refused_{refusal.name}")
                 return
 
+    def _fork_brood(self, thread: Thread) -> Wait:
+        """Fork children that need no process, as many as may be; returns how many."""
+        brood = self._brood
+        if brood is None:
+            return 0
+        room = brood.room(thread.cpu, 1 if self.config.rate else self.config.tasks - self._begun)
+        if room > 0:
+            return (yield from brood.fork(thread, room))
+        self.system.broods.disband(brood)
+        return 0
+
     def _fork(self, thread: Thread) -> Wait:
         """Fork one task and start its process; returns, for work in step, the event that it has its pages."""
         kernel, env = self.system.kernel, self.system.env
@@ -160,32 +206,24 @@ class ForkBomb(Workload):
             child.process = env.process(self._child(child, ready))
         return ready
 
-    def _child(self, task: Task, ready: simpy.Event | None) -> Wait:
-        thread = Thread(self.system, task)
-        config = self.config
-        standing = False
+    def _child(self, task: Task, ready: simpy.Event | None, resumed: Resumed | None = None) -> Wait:
+        """A child's life.
+
+        Args:
+            ready: for work in step: succeeds when it has its pages.
+            resumed: where it stands if it had no process so far.
+        """
+        thread = Thread(self.system, task, -1 if resumed is None else resumed.last_cpu)
+        config, stage = self.config, OPEN if resumed is None else resumed.stage
+        standing = stage > STAND
         try:
-            yield from thread.run()
-            kernel = self.system.kernel
-            kernel.start(task, thread.cpu)
-            ordinary = [(yield from self._touch_ordinary(thread, config.ordinary_before))]
-            if config.secret_pages:
-                file = yield from thread.open_secret(config.secret_pages)
-                mapping = yield from thread.map_secret(file, config.secret_pages)
-                yield from thread.touch_secret(mapping, config.secret_pages)
-                self.filled(file)
-                self.count("secret_pages", config.secret_pages)
-            ordinary.append((yield from self._touch_ordinary(thread, config.ordinary_after)))
-            if self._shared is not None:
-                inherited = next(mapping for mapping in task.mappings if mapping.shared)
-                yield from thread.touch_tables(inherited, 1)
-            if config.in_step:
-                kernel.report(thread.cpu)
-            if config.growth == "tree":
-                yield from self._branch(thread)
-            standing = True
-            self._stand_up(ready)
-            if config.hold is None:
+            yield from (thread.run() if resumed is None else self._arrive(thread, resumed))
+            ordinary: list[Mapping | None] = []
+            if not standing:
+                yield from self._get_pages(thread, resumed, ordinary)
+                standing = True
+                self._stand_up(ready)
+            if config.hold is None and (stage <= STAND or (resumed is not None and resumed.asleep)):
                 thread.sleep()
                 yield self._all_there
             elif config.hold:
@@ -202,7 +240,10 @@ class ForkBomb(Workload):
         if not standing:
             self._stand_up(ready)
         task.process = None
-        yield from thread.exit(collected=not config.in_phases)
+        if stage <= END:
+            yield from thread.exit(collected=not config.in_phases)
+        else:
+            yield from thread.leave(collected=stage == REAP)
         if config.in_phases:
             self._ended.append(task)
         self._alive -= 1
@@ -210,6 +251,38 @@ class ForkBomb(Workload):
             self._all_freed.succeed()
         if self._alive == 0 and self._all_there.triggered:
             self._all_gone.succeed()
+
+    def _arrive(self, thread: Thread, resumed: Resumed) -> Wait:
+        """Go on where a child stood; a fault that it was in counts, even if it is killed before that ends."""
+        try:
+            yield from thread.arrive(resumed)
+        finally:
+            if resumed.stage == STAND:
+                self.system.secret_faults += 1
+                self.system.secret_fault_ns += self.system.env.now - resumed.touched_ns
+
+    def _get_pages(self, thread: Thread, resumed: Resumed | None, ordinary: list[Mapping | None]) -> Wait:
+        """Get what a child wants, from where it stands; the mappings of its ordinary pages go into ``ordinary``."""
+        kernel, config, task = self.system.kernel, self.config, thread.task
+        stage = OPEN if resumed is None else resumed.stage
+        if stage == OPEN:
+            kernel.start(task, thread.cpu)
+            ordinary.append((yield from self._touch_ordinary(thread, config.ordinary_before)))
+        if config.secret_pages:
+            file = (yield from thread.open_secret(config.secret_pages)) if stage == OPEN else task.files[-1]
+            mapping = (yield from thread.map_secret(file, config.secret_pages)) if stage <= MAP else task.mappings[-1]
+            if stage <= TOUCH:
+                yield from thread.touch_secret(mapping, config.secret_pages)
+            self.filled(file)
+            self.count("secret_pages", config.secret_pages)
+        ordinary.append((yield from self._touch_ordinary(thread, config.ordinary_after)))
+        if self._shared is not None:
+            inherited = next(mapping for mapping in task.mappings if mapping.shared)
+            yield from thread.touch_tables(inherited, 1)
+        if config.in_step:
+            kernel.report(thread.cpu)
+        if config.growth == "tree":
+            yield from self._branch(thread)
 
     def _touch_ordinary(self, thread: Thread, pages: int) -> Wait:
         if not pages:
@@ -234,12 +307,17 @@ class ForkBomb(Workload):
         """One more task has its pages and forks no more, or has died trying; with the last one, all are there."""
         if ready is not None:
             ready.succeed()
-        self._growing -= 1
-        if self._growing == 0 and not self.config.in_phases and not self._all_there.triggered:
+        if self._brood is not None:
+            left = self._brood.stand_up()
+        else:
+            self._growing -= 1
+            left = self._growing
+        if left == 0 and not self.config.in_phases and not self._all_there.triggered:
             self._all_there.succeed()
 
     def _let_go(self) -> None:
         """The forking task has died: nobody waits for it any longer."""
+        self.system.broods.disband()
         for event in (self._all_there, self._may_end):
             if not event.triggered:
                 event.succeed()

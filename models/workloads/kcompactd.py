@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from models.kernel.config import CompactionConfig
 from models.workloads.kernel_thread import kernel_thread
-from models.workloads.thread import System, Wait
+from models.workloads.system import System
+from models.workloads.waits import Wait
 from simcore.environment import Environment
 
 __all__ = ["start_compaction"]

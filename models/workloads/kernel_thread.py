@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from models.workloads.running import begin
-from models.workloads.thread import System, Wait
+from models.workloads.system import System
+from models.workloads.waits import Wait
 
 __all__ = ["kernel_thread"]
 

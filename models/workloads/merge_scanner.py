@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from models.workloads.kernel_thread import kernel_thread
-from models.workloads.thread import System, Wait
+from models.workloads.system import System
+from models.workloads.waits import Wait
 
 __all__ = ["merge_scanner"]
 

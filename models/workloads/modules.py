@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from models.kernel.code import Area
 from models.kernel.errors import KernelRefusal
-from models.workloads.base import Positive, Wait, Workload, WorkloadConfig
+from models.workloads.base import Positive, Wait, WorkloadConfig
+from models.workloads.places import Places
 from models.workloads.sizes import PageRange, draw
 from models.workloads.thread import Thread
 
@@ -34,13 +35,7 @@ class ModulesConfig(WorkloadConfig):
     unload_at_end: bool = False
 
 
-class _Sizes(NamedTuple):
-    text: int
-    data: int
-    init: int
-
-
-class Modules(Workload):
+class Modules(Places[Area]):
     """See `ModulesConfig`."""
 
     Config = ModulesConfig
@@ -49,37 +44,23 @@ class Modules(Workload):
 
     def run(self, thread: Thread) -> Wait:
         """Load and unload modules at random places."""
-        config = self.config
-        places: dict[int, Area] = {}
-        for step in range(config.steps):
-            yield from self.paced(thread, step)
-            place = int(self.random.integers(config.slots))
-            if place in places:
-                yield from self._unload(thread, places.pop(place))
-                continue
-            sizes = _Sizes(
-                draw(self.random, config.text_pages), draw(self.random, config.data_pages),
-                draw(self.random, config.init_pages),
-            )  # fmt: skip
-            try:
-                places[place] = yield from self._load(thread, sizes)
-            except KernelRefusal as refusal:
-                self.count(f"refused_{refusal.name}")
-        if config.unload_at_end:
-            for place in sorted(places):
-                yield from self._unload(thread, places[place])
+        yield from self.visit(thread, clear=self.config.unload_at_end)
 
-    def _load(self, thread: Thread, sizes: _Sizes) -> Wait:
+    def _fill(self, thread: Thread) -> Wait:
         """Allocate core and init, protect the read-only parts of both, start the module, free init; returns core."""
+        text, data, init_pages = (
+            draw(self.random, pages)
+            for pages in (self.config.text_pages, self.config.data_pages, self.config.init_pages)
+        )
         code, cpu = self.system.kernel.code, thread.cpu
-        core = code.allocate(cpu, sizes.text + sizes.data)
+        core = code.allocate(cpu, text + data)
         try:
-            init = code.allocate(cpu, sizes.init)
+            init = code.allocate(cpu, init_pages)
         except KernelRefusal:
             code.free(cpu, core)
             raise
-        code.protect(cpu, core, sizes.text, collapse=self.config.collapse)
-        code.protect(cpu, init, (sizes.init + 1) // 2, collapse=self.config.collapse)
+        code.protect(cpu, core, text, collapse=self.config.collapse)
+        code.protect(cpu, init, (init_pages + 1) // 2, collapse=self.config.collapse)
         yield from thread.spend()
         code.free(thread.cpu, init)
         self.count("loaded")
@@ -87,7 +68,7 @@ class Modules(Workload):
         yield from thread.spend()
         return core
 
-    def _unload(self, thread: Thread, core: Area) -> Wait:
-        self.system.kernel.code.free(thread.cpu, core)
+    def _clear(self, thread: Thread, thing: Area) -> Wait:
+        self.system.kernel.code.free(thread.cpu, thing)
         self.count("unloaded")
         yield from thread.spend()

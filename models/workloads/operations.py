@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import simpy
 
 from models.kernel.kernel import Kernel
-from models.workloads.burst import NOBODY, burst
+from models.workloads.burst import CPU_BITS, burst
 from models.workloads.clocks import Clocks
-from models.workloads.cpus import Cpus
 from models.workloads.running import cancel, pop
+from models.workloads.seats import NOBODY
 from simcore.environment import NEVER_NS, Environment
 
 __all__ = ["Operations"]
 
 _LAST: Final = simpy.events.EventPriority(simpy.events.NORMAL + 1)
 """Priority of the alarm: of what happens in the same nanosecond, operations end last."""
-_CPU_BITS: Final = 12
-_CPU_MASK: Final = (1 << _CPU_BITS) - 1
+_CPU_MASK: Final = (1 << CPU_BITS) - 1
 
 
 class Operations:
@@ -29,17 +29,20 @@ class Operations:
     number: at the end of an operation nothing is left that was due before.
     """
 
-    def __init__(self, env: Environment, kernel: Kernel, clocks: Clocks, cpus: Cpus, batching: bool) -> None:
+    child_ended: Callable[[int], None]
+    """Called with the CPU when the operation of a child without a thread has ended and it asks how to go on."""
+
+    def __init__(self, env: Environment, kernel: Kernel, clocks: Clocks, batching: bool) -> None:
         """Begin with none.
 
         Args:
             batching: False: one operation ends per event, and one fault is one operation of its thread.
         """
-        self._env, self._kernel, self._cpus = env, kernel, cpus
+        self._env, self._kernel = env, kernel
         self._clocks = clocks.handle
         self._in_progress = memoryview(clocks.clock["in_progress"])  # type: ignore[arg-type]  # NumPy hides its buffer
         self._batching = batching
-        self._waiting: list[simpy.Event | None] = [None] * cpus.count
+        self._waiting: list[simpy.Event | None] = [None] * len(clocks.seats)
         self._alarm: simpy.Event | None = None
         self._alarm_ns = NEVER_NS
 
@@ -52,11 +55,22 @@ class Operations:
         """The event that the operation of a CPU ends, begun just now; None: it has ended, and the clock shows it."""
         env = self._env
         code = self._advance(NOBODY) if self._batching else self._look()
-        if self._batching and code & _CPU_MASK == cpu + 1 and env.pass_time(code >> _CPU_BITS):
+        if self._batching and code & _CPU_MASK == cpu + 1 and env.pass_time(code >> CPU_BITS):
             pop(self._clocks)
             return None
-        self._set_alarm(env.now + (code >> _CPU_BITS))
+        self._set_alarm(env.now + (code >> CPU_BITS))
         event = self._waiting[cpu] = simpy.Event(env)
+        return event
+
+    def attend(self) -> None:
+        """Operations have begun that no thread waits for: see to it that they end."""
+        code = self._advance(NOBODY)
+        if code >= 0:
+            self._set_alarm(self._env.now + (code >> CPU_BITS))
+
+    def wait_for(self, cpu: int) -> simpy.Event:
+        """The event that a CPU's operation ends, which nobody has waited for so far."""
+        event = self._waiting[cpu] = simpy.Event(self._env)
         return event
 
     def run_alone(self, cpu: int) -> None:
@@ -72,13 +86,12 @@ class Operations:
     def _advance(self, only: int) -> int:
         env, kernel = self._env, self._kernel
         return burst(
-            kernel.handle, self._clocks, env.now, env.next_event_ns, self._cpus.contended, only,
-            kernel.node_cache, kernel.node_shift,
-        )  # fmt: skip
+            kernel.handle, self._clocks, env.now, env.next_event_ns, only, kernel.node_cache, kernel.node_shift
+        )
 
     def _look(self) -> int:
         """When the next operation ends, without doing anything."""
-        return burst(self._kernel.handle, self._clocks, self._env.now, self._env.now, False, NOBODY, 0, 0)
+        return burst(self._kernel.handle, self._clocks, self._env.now, self._env.now, NOBODY, 0, 0)
 
     def _set_alarm(self, at_ns: int) -> None:
         if at_ns >= self._alarm_ns:
@@ -98,14 +111,16 @@ class Operations:
         self._alarm, self._alarm_ns = None, NEVER_NS
         rung = False
         while (code := self._advance(NOBODY)) >= 0:
-            delay_ns, cpu = code >> _CPU_BITS, (code & _CPU_MASK) - 1
+            delay_ns, cpu = code >> CPU_BITS, (code & _CPU_MASK) - 1
             if cpu < 0 or (rung and not self._batching) or not env.pass_time(delay_ns):
                 self._set_alarm(env.now + delay_ns)
                 return
             rung = True
             pop(self._clocks)
             event, self._waiting[cpu] = self._waiting[cpu], None
-            assert event is not None
+            if event is None:
+                self.child_ended(cpu)
+                continue
             callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
             event._ok, event._value = True, None
             for callback in callbacks:

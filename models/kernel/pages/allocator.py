@@ -8,7 +8,7 @@ from .buddy import block_type, change_free_pages, free_block, smallest, zone_of
 from .fallback import ALLOC_NOFRAGMENT, LRU, take
 from .layout import HIGHATOMIC, ISOLATE, NONE, USED, pages, per_cpu, zone_at, zones
 from .percpu import allowed, drain, list_index, put, refill, take_first
-from .watermark import ALLOC_HARDER, ALLOC_OOM, next_zone
+from .watermark import ALLOC_HIGHATOMIC, ALLOC_NON_BLOCK, ALLOC_OOM, next_zone
 
 __all__ = [
     "ALLOC_DEFAULT",
@@ -39,11 +39,11 @@ def take_per_cpu(handle: int, zone: int, cpu: int, order: int, migratetype: int,
 def take_buddy(handle: int, zone: int, cpu: int, order: int, migratetype: int, alloc_flags: int) -> int:
     """Take a block straight from the buddy lists (`rmqueue_buddy`)."""
     pfn = NONE
-    if order > 0 and alloc_flags & ALLOC_HARDER:
+    if alloc_flags & ALLOC_HIGHATOMIC:
         pfn = smallest(handle, zone, order, HIGHATOMIC)
     if pfn == NONE:
         pfn = take(handle, zone, order, migratetype, alloc_flags)
-    if pfn == NONE and alloc_flags & ALLOC_OOM:
+    if pfn == NONE and alloc_flags & (ALLOC_OOM | ALLOC_NON_BLOCK):
         pfn = smallest(handle, zone, order, HIGHATOMIC)
     if pfn != NONE:
         change_free_pages(handle, zone, cpu, -(1 << order))

@@ -73,7 +73,7 @@ def add_free(handle: int, zone: int, pfn: int, order: int, migratetype: int, to_
     page.state = FREE
     page.order = order
     page.migratetype = migratetype
-    page.run = 0
+    page.owner = 0
     if to_tail:
         add_tail(handle, buddy_list(zone, order, migratetype), pfn)
     else:
@@ -187,7 +187,7 @@ def smallest_pages(handle: int, zone: int, most: int, migratetype: int) -> tuple
             page[taken].state = USED
             page[taken].order = 0
             page[taken].migratetype = migratetype
-            page[taken].run = 0
+            page[taken].owner = 0
         left = pfn + count
         for order in range(current):
             if left & (1 << order):

@@ -73,10 +73,10 @@ ISOLATED: Final = 4  # taken off the lists by compaction
 PAGE: Final = np.dtype(
     [
         ("next", "<i8"), ("prev", "<i8"),  # neighbours in the list that the page is on, or NONE
-        ("run", "<i4"),  # blocks of the highest order that this list element stands for, less one
-        ("owner", "<i4"),  # who holds the page; 0: the kernel itself, or nobody
+        # Who holds the page; 0: the kernel itself, or nobody. Of a free block: the blocks of the highest order that
+        # this element of a list stands for, less one (see `models.kernel.pages.lists`).
+        ("owner", "<i4"),
         ("state", "i1"), ("order", "i1"), ("migratetype", "i1"), ("flags", "i1"),
-        ("padding", "<i4"),
     ]
 )  # fmt: skip
 LIST: Final = np.dtype([("head", "<i8"), ("tail", "<i8"), ("blocks", "<i8")])

@@ -58,7 +58,7 @@ def add_tail(handle: int, index: int, pfn: int) -> None:
 def add_run(handle: int, index: int, pfn: int, blocks: int, migratetype: int) -> None:
     """Put untouched memory at a list's tail: `blocks` blocks of the highest order from `pfn` upwards."""
     page = pages(handle)
-    page[pfn].run = blocks - 1
+    page[pfn].owner = blocks - 1
     page[pfn].state = FREE
     page[pfn].order = MAX_ORDER - 1
     page[pfn].migratetype = migratetype
@@ -72,15 +72,15 @@ def remove(handle: int, index: int, pfn: int) -> None:
     page, which = pages(handle), lists(handle)[index]
     before, after = page[pfn].prev, page[pfn].next
     which.blocks -= 1
-    if page[pfn].run > 0:
+    if page[pfn].owner > 0:
         rest = pfn + (1 << (MAX_ORDER - 1))
-        page[rest].run = page[pfn].run - 1
+        page[rest].owner = page[pfn].owner - 1
         page[rest].state = FREE
         page[rest].order = MAX_ORDER - 1
         page[rest].migratetype = page[pfn].migratetype
         page[rest].prev = before
         page[rest].next = after
-        page[pfn].run = 0
+        page[pfn].owner = 0
         if before == NONE:
             which.head = rest
         else:
@@ -111,20 +111,20 @@ def take_block(handle: int, index: int, pfn: int) -> bool:
     size = 1 << (MAX_ORDER - 1)
     first = lists(handle)[index].head
     while first != NONE:
-        last = first + page[first].run * size
+        last = first + page[first].owner * size
         if first <= pfn <= last:
             break
         first = page[first].next
     if first == NONE:
         return False
     after = page[first].next
-    last = first + page[first].run * size
+    last = first + page[first].owner * size
     previous = first
     for start in (pfn, pfn + size):
         if start <= first or start > last:
             continue
-        page[start].run = (last - start) // size
-        page[previous].run = (start - previous) // size - 1
+        page[start].owner = (last - start) // size
+        page[previous].owner = (start - previous) // size - 1
         page[start].state = FREE
         page[start].order = MAX_ORDER - 1
         page[start].migratetype = page[first].migratetype

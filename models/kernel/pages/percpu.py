@@ -119,7 +119,7 @@ def put(handle: int, zone: int, cpu: int, pfn: int, order: int, migratetype: int
     batch = local.batch << local.free_factor
     if batch < high - local.batch and local.free_factor < BATCH_SCALE_MAX:
         local.free_factor += 1
-    return int(max(local.batch, min(batch, high - local.batch)))
+    return int(min(max(local.batch, batch), high - local.batch))
 
 
 @jit

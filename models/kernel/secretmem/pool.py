@@ -20,7 +20,7 @@ class Pool:
     has pages left, and first fit is the next page.
 
     Attributes:
-        chunks: (first pfn, holder of its bookkeeping) of each chunk, in the order in which they were added.
+        chunks: (first pfn, holder and vmap area of its bookkeeping) of each chunk, oldest first.
         next_pfn: page that is handed out next.
         left: pages left in the chunk.
     """
@@ -28,7 +28,7 @@ class Pool:
     __slots__ = ("chunks", "left", "next_pfn")
 
     def __init__(self) -> None:
-        self.chunks: list[tuple[int, int]] = []
+        self.chunks: list[tuple[int, int, int]] = []
         self.next_pfn = 0
         self.left = 0
 
@@ -101,29 +101,32 @@ class ChunkPolicy(Policy):
         pfn = self.take_chunk(cpu, mapping)
         if pfn < 0:
             return FaultResult.OOM
-        holder = kernel.new_holder()
-        if not kernel.run("pool_chunk", holder, cpu, kernel.vmap_flags()) or not self.remove_chunk(cpu, pfn):
+        area, holder = kernel.vmap_areas.take(cpu), kernel.new_holder()
+        noted = area >= 0 and kernel.run("pool_chunk", holder, cpu, kernel.vmap_flags())
+        if not noted or not self.remove_chunk(cpu, pfn):
             self.give_chunk(cpu, pfn, file)
-            self._forget_chunk(cpu, holder)
+            self._forget_chunk(cpu, holder, area)
             return FaultResult.OOM
         if group is not None:
             group.charge(CHUNK_PAGES)
-        pool.chunks.append((pfn, holder))
+        pool.chunks.append((pfn, holder, area))
         pool.next_pfn, pool.left = pfn, CHUNK_PAGES
         return FaultResult.DONE
 
-    def _forget_chunk(self, cpu: int, holder: int) -> None:
+    def _forget_chunk(self, cpu: int, holder: int, area: int) -> None:
+        if area >= 0:
+            self.kernel.vmap_areas.give(cpu, area)
         self.kernel.run("close_chunk", holder, cpu)
         self.kernel.drop_holder(holder)
 
     def release(self, cpu: int, file: SecretFile) -> None:
         """Give all chunks back, the newest first, as the list of a pool's chunks has them."""
         group = file.user.group if self.charge_chunks else None
-        for pfn, _ in reversed(file.pool.chunks):
+        for pfn, _, _ in reversed(file.pool.chunks):
             self.give_chunk(cpu, pfn, file)
             if group is not None:
                 group.charge(-CHUNK_PAGES)
-        for _, holder in reversed(file.pool.chunks):
-            self._forget_chunk(cpu, holder)
+        for _, holder, area in reversed(file.pool.chunks):
+            self._forget_chunk(cpu, holder, area)
         self.kernel.forget_pages(file)
         file.pool = None

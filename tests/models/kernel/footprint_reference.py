@@ -12,6 +12,8 @@ from tests.models.kernel.slab_reference import SlabCache
 
 __all__ = ["FootprintState", "Ledger", "Release", "Request"]
 
+#: Ticks until a callback runs, the first one after it was queued included.
+_TICKS = 3
 _MIGRATETYPES = {"unmovable": 0, "movable": 1, "reclaimable": 2}
 
 
@@ -114,8 +116,6 @@ class FootprintState:
         self._runs: dict[str, int] = {}
         self._next_handle = 0
         self._waiting: deque[tuple[int, bool, _Held]] = deque()
-        self._rounds = 0
-        self._last_round_ns: int | None = None
 
     def perform(
         self,
@@ -172,44 +172,32 @@ class FootprintState:
         call = _Call(cpu)
         return [entry for held in _pop(ledger, label, count) for entry in self._release(held, batched, call)]
 
-    def next_grace_ns(self, *, alone: bool) -> int | None:
+    def next_grace_ns(self) -> int | None:
         """When the next callbacks run, by what was queued so far; None if nothing waits."""
-        if not self._waiting:
-            return None
-        grace = self.footprints.grace_period
-        if alone:
-            since_ns = self._waiting[0][0] if self._last_round_ns is None else self._last_round_ns
-            due_ns = since_ns + grace.alone_ns[min(self._rounds, len(grace.alone_ns) - 1)]
-            return max(due_ns, self._waiting[0][0])
-        due_ns = self._waiting[0][0] + grace.switching_age_ns
-        return -(-due_ns // grace.tick_ns) * grace.tick_ns
+        return self._due_ns(self._waiting[0][0]) if self._waiting else None
 
-    def end_grace_period(self, now_ns: int, *, alone: bool, cpu: int = 0) -> list[Release]:
+    def _due_ns(self, queued_ns: int) -> int:
+        """At the third tick from when it was queued: the first one has a grace period begun, the second ended."""
+        tick_ns = self.footprints.grace_period.tick_ns
+        return (queued_ns // tick_ns + _TICKS) * tick_ns
+
+    def end_grace_period(self, now_ns: int, *, cpu: int = 0) -> list[Release]:
         """Runs the callbacks that are due at `now_ns`, in the order in which they were queued.
 
         Args:
             now_ns: Time, nanoseconds.
-            alone: One task runs without ever sleeping; else tasks switch.
             cpu: CPU whose softirq runs them.
         """
-        due_ns = self.next_grace_ns(alone=alone)
         out: list[Release] = []
-        if due_ns is None or due_ns > now_ns:
-            return []
-        grace = self.footprints.grace_period
-        queued_before_ns = now_ns
-        if not alone:
-            queued_before_ns = now_ns // grace.tick_ns * grace.tick_ns - grace.switching_age_ns
-        self._last_round_ns = now_ns
-        self._rounds += 1
-        while self._waiting and self._waiting[0][0] <= queued_before_ns:
+        queued = len(self._waiting)
+        while queued and self._due_ns(self._waiting[0][0]) <= now_ns:
+            queued -= 1
             _, batched, held = self._waiting.popleft()
             out += self._release(held, batched, _Call(cpu, now_ns))
         return out
 
     def restart_clock(self) -> None:
-        """Forgets when grace periods ended and how often operations ran, as at the start of a workload."""
-        self._rounds, self._last_round_ns = 0, None
+        """Forgets how often operations ran, as at the start of a workload."""
         self._runs.clear()
 
     def slab_pages(self) -> dict[str, int]:

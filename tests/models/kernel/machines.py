@@ -43,7 +43,7 @@ def elements(store: Store, index: int) -> list[int]:
         assert int(page["prev"][pfn]) == before, f"list {index}: {pfn} does not point back to {before}"
         assert len(found) < LIST_LIMIT, f"list {index} has no end"
         found.append(pfn)
-        blocks += int(page["run"][pfn]) + 1
+        blocks += int(page["owner"][pfn]) + 1
         before, pfn = pfn, int(page["next"][pfn])
     assert int(which["tail"]) == before, f"list {index}: tail {which['tail']}, last element {before}"
     assert int(which["blocks"]) == blocks, f"list {index}: {which['blocks']} blocks counted, {blocks} there"
@@ -55,7 +55,7 @@ def buddy_blocks(store: Store, zone: int, order: int, migratetype: int) -> list[
     return [
         pfn + (k << (MAX_ORDER - 1))
         for pfn in elements(store, int(buddy_list(zone, order, migratetype)))
-        for k in range(int(store.pages["run"][pfn]) + 1)
+        for k in range(int(store.pages["owner"][pfn]) + 1)
     ]
 
 

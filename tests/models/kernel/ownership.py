@@ -63,7 +63,7 @@ def holders_of(kernel: Kernel) -> Iterator[int]:
     for holder, file in files.items():
         yield holder
         if file.pool is not None:
-            yield from (chunk_holder for _, chunk_holder in file.pool.chunks)
+            yield from (chunk_holder for _, chunk_holder, _ in file.pool.chunks)
 
 
 def pool_pages(kernel: Kernel) -> Iterator[int]:
@@ -71,7 +71,7 @@ def pool_pages(kernel: Kernel) -> Iterator[int]:
     files = {file for task in kernel.tasks for file in [*task.files, *(m.file for m in task.mappings if m.file)]}
     for file in files:
         if file.pool is not None:
-            for first, _ in file.pool.chunks:
+            for first, *_ in file.pool.chunks:
                 yield from range(first, first + 512)
 
 

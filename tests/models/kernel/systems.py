@@ -7,7 +7,8 @@ from typing import Any
 from models.direct_map_model import DirectMapModel
 from models.kernel.kernel import Kernel
 from models.kernel.limits import User
-from models.workloads.thread import System, Thread
+from models.workloads.system import System
+from models.workloads.thread import Thread
 from simcore.environment import Environment
 from simcore.experiment import Experiment
 from simcore.result import Result

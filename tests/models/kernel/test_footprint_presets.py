@@ -120,8 +120,8 @@ def test_a_life_gives_back_every_page_table_stack_and_copy() -> None:
             taken += state.perform("fork", ledger) + state.perform("child_starts", ledger)
         for ledger in ledgers:
             given += [e for op in ("exit", "exit_switched_away", "reap") for e in state.perform(op, ledger)]
-        given += state.end_grace_period(1 << 60, alone=False)
-        given += state.end_grace_period(1 << 61, alone=False)
+        given += state.end_grace_period(1 << 60)
+        given += state.end_grace_period(1 << 61)
     out = taken + [entry for entry in given if isinstance(entry, Request)]
     for kind in ("kernel_stack", "page_table:p", "copy", "mmu_gather"):
         assert pages(given, Release, kind) == pages(out, Request, kind)
@@ -139,13 +139,13 @@ def test_objects_wait_for_a_grace_period() -> None:
     ledger = Ledger()
     state.perform("memfd_secret", ledger)
     state.perform("close_file", ledger, now_ns=1)
-    due_ns = state.next_grace_ns(alone=False)
+    due_ns = state.next_grace_ns()
     assert due_ns is not None
     assert due_ns % footprints.grace_period.tick_ns == 0
-    assert state.end_grace_period(due_ns - 1, alone=False) == []
-    assert state.next_grace_ns(alone=False) == due_ns
-    state.end_grace_period(due_ns, alone=False)
-    assert state.next_grace_ns(alone=False) is None
+    assert state.end_grace_period(due_ns - 1) == []
+    assert state.next_grace_ns() == due_ns
+    state.end_grace_period(due_ns)
+    assert state.next_grace_ns() is None
 
 
 def test_the_same_operations_give_the_same_requests() -> None:

@@ -15,11 +15,11 @@ from tests.models.kernel.footprint_reference import FootprintState, Ledger, Rele
 from tests.models.kernel.machines import boot
 
 FILE_STEPS = (
-    ("memfd_secret", ()), ("mmap_file", ()), ("mmap_file", ("leaf_full",)), ("mmap_fixed", ()), ("mmap_anon", ()),
-    ("first_anon_fault", ()), ("pipe", ()),
+    ("memfd_secret", (), "close_file"), ("mmap_file", (), "munmap_file"),
+    ("mmap_file", ("leaf_full",), "munmap_file"), ("mmap_fixed", (), "munmap_file"),
+    ("mmap_anon", (), "munmap_anon"), ("first_anon_fault", (), "munmap_anon"), ("pipe", (), "close_pipe"),
 )  # fmt: skip
-"""What a file, mapping or pipe may do first, with the conditions that hold."""
-ENDS = ("munmap_file", "close_file", "munmap_anon", "close_pipe")
+"""What a file, mapping or pipe may do first, with the conditions that hold, and what ends it."""
 TASK_ENDS = ("exit", "exit_switched_away", "reap")
 FOREVER_NS = 1 << 60
 
@@ -54,7 +54,7 @@ class Both:
         """All that waits is given back; what that lets wait anew, too."""
         while self.kernel.run_deferred(0, FOREVER_NS):
             pass
-        while entries := self.plain.end_grace_period(FOREVER_NS, alone=False):
+        while entries := self.plain.end_grace_period(FOREVER_NS):
             self.note(entries)  # type: ignore[arg-type]
 
     def check(self) -> None:
@@ -75,27 +75,27 @@ actions = st.lists(
 def test_compiled_footprints_are_the_plain_ones(steps: list[tuple[str, int, int]]) -> None:
     """Whatever tasks and files come and go: as many blocks of each order are in use, slab pages included."""
     both = Both()
-    live: list[tuple[str, int, Ledger]] = []
+    live: list[tuple[tuple[str, ...], int, Ledger]] = []
     for what, choice, generation in steps:
         if what == "task":
             holder, ledger = both.kernel.first_task(_nobody()).holder, Ledger()
             both.perform("fork", holder, ledger, ("large_fdtable",) if choice % 2 else (), generation)
             both.perform("child_starts", holder, ledger)
-            live.append(("task", holder, ledger))
+            live.append((TASK_ENDS, holder, ledger))
         elif what == "file":
             holder, ledger = both.kernel.new_holder(), Ledger()
-            operation, flags = FILE_STEPS[choice % len(FILE_STEPS)]
+            operation, flags, end = FILE_STEPS[choice % len(FILE_STEPS)]
             both.perform(operation, holder, ledger, flags)
-            live.append(("file", holder, ledger))
+            live.append(((end,), holder, ledger))
         elif what == "end" and live:
-            kind, holder, ledger = live.pop(choice % len(live))
-            for operation in TASK_ENDS if kind == "task" else ENDS:
+            ends, holder, ledger = live.pop(choice % len(live))
+            for operation in ends:
                 both.perform(operation, holder, ledger)
         elif what == "grace":
             both.end_grace_period()
         both.check()
-    for kind, holder, ledger in live:
-        for operation in TASK_ENDS if kind == "task" else ENDS:
+    for ends, holder, ledger in live:
+        for operation in ends:
             both.perform(operation, holder, ledger)
     both.end_grace_period()
     both.check()

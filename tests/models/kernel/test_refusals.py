@@ -7,9 +7,10 @@ import errno
 import pytest
 
 from models.kernel.errors import FaultResult, KernelRefusal
-from models.kernel.kernel import O_CLOEXEC, Kernel
+from models.kernel.kernel import Kernel
 from models.kernel.limits import Accounting
 from models.kernel.refusals import ANSWERS, attempt, hibernate, mremap
+from models.kernel.secret_files import O_CLOEXEC
 from tests.models.kernel.secret_steps import absent_pages, open_file, secret_kernel, task_of, touch
 
 BOTH: tuple[Accounting, Accounting] = ("per_mm", "per_user")

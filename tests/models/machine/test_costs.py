@@ -22,7 +22,10 @@ def preset(request: pytest.FixtureRequest) -> CostPreset:
 def test_every_value_is_sure_of_itself_or_has_a_range(preset: CostPreset) -> None:
     """What is guessed or derived can be swept, unless it is a plain repeated figure marked as such."""
     for name in CostValues.model_fields:
-        cost: CostValue = getattr(preset.values, name)
+        cost: CostValue | None = getattr(preset.values, name)
+        if cost is None:
+            assert name == "move_page_ns"  # the only one that others stand in for
+            continue
         assert cost.source
         assert (
             cost.range is not None

@@ -98,10 +98,11 @@ def test_other_ways_to_flush(flush: str) -> None:
     assert same(on, off)
 
 
-def test_a_run_that_is_cut_short() -> None:
+@pytest.mark.parametrize("name", ["a few CPUs", "one task"])
+def test_a_run_that_is_cut_short(name: str) -> None:
     """At any time the state is that of all faults begun until then, and of none that comes later."""
     for until_ns in (1, 777_777, 2_000_003):
-        on, off = run_both_ways(Experiment.from_mapping({"name": "case", **CASES["a few CPUs"]}), until=until_ns)
+        on, off = run_both_ways(Experiment.from_mapping({"name": "case", **CASES[name]}), until=until_ns)
         assert same(on, off)
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import simpy
 
+from models.workloads.clocks import Clocks
 from models.workloads.cpus import Cpus
 from simcore.environment import Environment
 
 
 def test_the_cpu_idle_longest_is_taken_unless_the_last_one_is_idle() -> None:
     """A task that comes back finds its caches where it left them."""
-    cpus = Cpus(Environment(), 3)
+    cpus = Cpus(Environment(), Clocks(3))
     assert [cpus.try_acquire() for _ in range(3)] == [0, 1, 2]
     assert cpus.try_acquire() == -1
     assert cpus.running == 3
@@ -27,7 +28,7 @@ def test_the_cpu_idle_longest_is_taken_unless_the_last_one_is_idle() -> None:
 def test_first_come_first_served() -> None:
     """A released CPU goes to the task that has waited longest."""
     env = Environment()
-    cpus = Cpus(env, 1)
+    cpus = Cpus(env, Clocks(1))
     served: list[tuple[str, int]] = []
 
     def task(name: str) -> Generator[simpy.Event, Any, None]:
@@ -49,15 +50,16 @@ def test_first_come_first_served() -> None:
 def test_a_task_killed_while_it_waits_is_passed_over() -> None:
     """Its place in the queue does not swallow a CPU."""
     env = Environment()
-    cpus = Cpus(env, 1)
+    cpus = Cpus(env, Clocks(1))
     holder = cpus.try_acquire()
     got: list[int] = []
 
     def victim() -> Generator[simpy.Event, Any, None]:
+        wanted = cpus.acquire()
         try:
-            yield cpus.acquire()
+            yield wanted
         except simpy.Interrupt:
-            return
+            cpus.leave_queue(wanted)
 
     def patient() -> Generator[simpy.Event, Any, None]:
         got.append((yield cpus.acquire()))

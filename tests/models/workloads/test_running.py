@@ -56,6 +56,6 @@ def test_of_two_that_end_together_the_older_ends_first() -> None:
         push(clocks.handle, int(cpu), 100)
     ended = []
     for _ in range(CPUS):
-        ended.append(int(clocks._running[0]["cpu"]))
+        ended.append(int(clocks.running[0]["cpu"]))
         pop(clocks.handle)
     assert ended == order.tolist()

@@ -12,7 +12,9 @@ import simpy
 from models.kernel.errors import KernelRefusal
 from models.kernel.limits import User
 from models.workloads.cpus import SLICE_NS
-from models.workloads.thread import Killed, System, Thread
+from models.workloads.system import System
+from models.workloads.thread import Thread
+from models.workloads.waits import Killed
 from tests.models.kernel.machines import absent_pages
 from tests.models.kernel.systems import check_owners_of, system, thread_of
 

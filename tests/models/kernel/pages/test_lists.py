@@ -80,7 +80,7 @@ def test_any_block_of_a_run_can_be_taken_out(at: int) -> None:
     assert take_block(store.handle, index, first + at * LARGEST)
     assert buddy_blocks(store, ZONE, TOP, MOVABLE) == before
     assert first + at * LARGEST in elements(store, index)
-    assert store.pages["run"][first + at * LARGEST] == 0
+    assert store.pages["owner"][first + at * LARGEST] == 0
     remove(store.handle, index, first + at * LARGEST)
     before.remove(first + at * LARGEST)
     assert buddy_blocks(store, ZONE, TOP, MOVABLE) == before

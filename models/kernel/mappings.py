@@ -1,0 +1,164 @@
+"""System calls that map and unmap: secret files, ordinary memory, and what reserves room for them."""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+from models.kernel.address_space import adopt_tables, place, unmap
+from models.kernel.deferral import OBJECT, RCU, defer
+from models.kernel.entities import Mapping, SecretFile, Task
+from models.kernel.mapping_tree import MappingTree
+from models.kernel.pages.layout import NONE
+from models.kernel.secret_files import SecretFiles
+from models.kernel.slab_caches import give_object, take_object
+
+__all__ = ["Mappings"]
+
+ORDINARY_MAPPING_PAGES: Final = 1 << 30
+"""Length of the mapping that a task's ordinary memory grows in."""
+
+
+class Mappings(SecretFiles):
+    """A kernel that maps memory."""
+
+    def mmap(
+        self, task: Task, file: SecretFile, pages: int, cpu: int, *, private: bool = False, executable: bool = False,
+        within: Mapping | None = None,
+    ) -> Mapping:
+        """Map a secret file; nothing is populated.
+
+        Args:
+            within: a reserved area (`reserve`) whose next free pages it takes (MAP_FIXED).
+            private: MAP_PRIVATE instead of MAP_SHARED.
+            executable: with PROT_EXEC.
+
+        Raises:
+            KernelRefusal: EPERM for an executable mapping; EINVAL for a private one or one of no pages; EAGAIN over
+                RLIMIT_MEMLOCK (`per_mm`).
+        """
+        self.spent_ns += self._ns["mmap"]
+        if executable:
+            raise self.limits.refuse(errno.EPERM, "secret files lie on a mount without execution")
+        if pages <= 0 or private:
+            raise self.limits.refuse(errno.EINVAL, f"a mapping of {pages} pages, {'private' if private else 'shared'}")
+        self.limits.check_mapping(task.user, task.locked_pages, pages)
+        locked = self.limits.accounting == "per_mm"
+        leaf_full = task.generation > 1 and task.mapped == 1
+        task.mapped += 1
+        mapping = self._map(task, file, pages, locked=locked, within=within)
+        if task.tree is not None and within is None:
+            self.run("mmap_area", mapping.holder, cpu)
+            self._change_tree(task.tree, mapping, cpu, mapped=True)
+        elif within is None:
+            self.run("mmap_file", mapping.holder, cpu, self.programs.flag("leaf_full") if leaf_full else 0)
+        else:
+            # What lies there is split and unmapped first.
+            self.spent_ns += 2 * self._ns["mmap"]
+            self.run("mmap_fixed", mapping.holder, cpu)
+        if locked:
+            task.locked_pages += pages
+        return mapping
+
+    def reserve(self, task: Task, pages: int, cpu: int) -> Mapping:
+        """Reserve address space for secret files to be mapped into, one behind the other (PROT_NONE)."""
+        self.spent_ns += self._ns["mmap"]
+        mapping = self._map(task, None, pages, locked=False)
+        self.run("mmap_anon", mapping.holder, cpu)
+        return mapping
+
+    def map_ordinary(self, task: Task, pages: int, cpu: int = 0) -> Mapping:
+        """Map ordinary memory of a length."""
+        mapping = self._map(task, None, pages, locked=False)
+        task.mapped += 1
+        if task.tree is not None:
+            self.run("mmap_anon_area", mapping.holder, cpu)
+            self._change_tree(task.tree, mapping, cpu, mapped=True)
+        else:
+            self.run("mmap_anon", mapping.holder, cpu)
+        self.run("first_anon_fault", mapping.holder, cpu)
+        return mapping
+
+    def _change_tree(self, tree: MappingTree, mapping: Mapping, cpu: int, *, mapped: bool) -> None:
+        """Take the nodes that a change of a task's mappings may need at worst, use some, give the others back."""
+        handle, node, cache = self.handle, self.node_of[cpu], self.programs.caches["maple_node"]
+        spare = [int(take_object(handle, cpu, node, cache)) for _ in range(tree.nodes_at_worst())]
+        if not mapped:
+            # What is unmapped is put into a tree of its own for a while.
+            spare.insert(0, int(take_object(handle, cpu, node, cache)))
+        dead = tree.store(mapping.start, mapping.start + mapping.pages - 1, mapped, spare.pop)
+        for slab in spare:
+            if slab != NONE:
+                give_object(handle, cpu, slab, self.now_ns)
+        for slab in dead:
+            if slab != NONE:
+                defer(handle, RCU, self.now_ns, OBJECT, slab)
+
+    def map_shared(self, task: Task, pages: int) -> Mapping:
+        """Map ordinary memory that the task will share with its children."""
+        mapping = self._map(task, None, pages, locked=False)
+        mapping.shared = True
+        return mapping
+
+    def ordinary(self, task: Task) -> Mapping:
+        """The mapping of a task's ordinary pages, made when it is first asked for."""
+        if task.ordinary is None:
+            task.ordinary = self._map(task, None, ORDINARY_MAPPING_PAGES, locked=False)
+        return task.ordinary
+
+    def _map(
+        self, task: Task, file: SecretFile | None, pages: int, *, locked: bool, start: int | None = None,
+        within: Mapping | None = None,
+    ) -> Mapping:  # fmt: skip
+        mapping = Mapping(self.new_holder(), file, pages, locked=locked)
+        if within is not None:
+            used = within.inside[-1].start + within.inside[-1].pages if within.inside else within.start
+            if used + pages > within.start + within.pages:
+                raise self.limits.refuse(errno.ENOMEM, f"{pages} pages do not fit into the reserved area")
+            mapping.start = used
+            within.inside.append(mapping)
+        else:
+            if start is None:
+                mapping.start = task.areas.place(pages)
+            else:
+                mapping.start = start
+                task.areas.occupy(start, pages)
+            task.mappings.append(mapping)
+        mapping.tables = task.areas.share(mapping.start, pages, inside=within is not None)
+        place(self.handle, task.holder, mapping.holder, mapping.start, pages, *mapping.tables)
+        if file is not None:
+            file.references += 1
+        return mapping
+
+    def munmap(self, task: Task, mapping: Mapping, cpu: int) -> None:
+        """Unmap; a secret file's pages stay with the file."""
+        task.mappings.remove(mapping)
+        if mapping is task.ordinary:
+            task.ordinary = None
+        if mapping.locked:
+            task.locked_pages -= mapping.pages
+        self._unmap(task, mapping, cpu)
+
+    def _unmap(self, task: Task, mapping: Mapping, cpu: int) -> None:
+        if task.user.group is not None:
+            task.user.group.charge(-mapping.charged_pages)
+        file_pages = mapping.touched if mapping.file else 0
+        for inner in mapping.inside:
+            left = task.areas.leave(inner.start, inner.pages, *inner.tables)
+            adopt_tables(self.handle, inner.holder, mapping.holder, left)
+            file_pages += inner.touched
+            if inner.locked:
+                task.locked_pages -= inner.pages
+        if task.tree is not None and not task.ending:
+            self._change_tree(task.tree, mapping, cpu, mapped=False)
+        gone = task.areas.leave(mapping.start, mapping.pages, *mapping.tables)
+        task.areas.vacate(mapping.start, mapping.pages)
+        unmap(self.handle, cpu, self.node_of[cpu], mapping.holder, file_pages, gone)
+        if task.tree is None and not task.ending:
+            self.run("munmap", mapping.holder, cpu)
+        for each in (*mapping.inside, mapping):
+            self.run("munmap_anon" if each.file is None else "munmap_file", each.holder, cpu)
+            self.drop_holder(each.holder)
+            if each.file is not None:
+                self._drop(each.file, cpu)
+        mapping.inside.clear()

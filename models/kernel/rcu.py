@@ -1,0 +1,84 @@
+"""When callbacks run that wait for an RCU grace period: the tick's softirq, the grace-period kthread, ksoftirqd [6.1].
+
+The rules are those of `rcu_core`, `rcu_gp_kthread` and `__do_softirq` for one CPU. Callbacks are told apart by when
+they were queued, since they run in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["NONE_RUN", "GracePeriods"]
+
+NONE_RUN = -1
+"""A time before all callbacks."""
+
+
+class GracePeriods:
+    """The grace periods of one kernel, from tick to tick.
+
+    A callback joins the grace period after the one in progress, at the first tick after it was queued. The kthread
+    that ends a grace period, and begins the next one when somebody waits for it, is woken by the tick that reports the
+    CPU's quiescent state: there has been one since it last went to sleep. The callbacks of a grace period that has
+    ended run in the next tick's softirq. That softirq gives way after `batch` callbacks, since the kthread wants to
+    run; if there are more, ksoftirqd runs them, and after the kthread those of the grace period that ends only now.
+
+    So a callback waits for two to three ticks, where many are queued for one to two.
+
+    Attributes:
+        batch: callbacks that a softirq runs before it gives way (`rcutree.blimit`).
+    """
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self._done_ns = NONE_RUN  # callbacks queued until then may run
+        self.rest()
+
+    def rest(self) -> None:
+        """Nothing waits: whatever was in progress ends without consequence."""
+        self._in_progress = False
+        self._next_ns = NONE_RUN  # callbacks queued until then wait for the grace period in progress
+        self._kthread = self._softirqd = False
+
+    @property
+    def woken(self) -> bool:
+        """Whether a kernel thread wants to run."""
+        return self._kthread or self._softirqd
+
+    def tick(self, now_ns: int, waiting: Callable[[int], int]) -> int:
+        """Do what the softirq of a tick does.
+
+        Args:
+            now_ns: time of the tick.
+            waiting: how many callbacks wait that were queued up to a time.
+
+        Returns:
+            Callbacks queued up to this time run now.
+        """
+        ready = waiting(self._done_ns)
+        if not self._kthread:
+            if self._in_progress:
+                self._kthread = True  # the quiescent state is reported
+            elif waiting(now_ns) > ready:
+                self._kthread, self._next_ns = True, now_ns
+        if ready <= self.batch:
+            return self._done_ns
+        self._softirqd = True
+        return NONE_RUN
+
+    def switch(self, now_ns: int, waiting: Callable[[int], int]) -> int:
+        """Let the kernel threads run that were woken; arguments and what is returned are those of `tick`."""
+        if self._kthread:
+            if self._in_progress:
+                self._done_ns, self._next_ns = self._next_ns, now_ns
+                self._in_progress = waiting(now_ns) > waiting(self._done_ns)
+            else:
+                self._in_progress = True
+            self._kthread = False
+        if not self._softirqd:
+            return NONE_RUN
+        run_until_ns, self._softirqd = self._done_ns, False
+        if self._in_progress:
+            # ksoftirqd reports a quiescent state too: the grace period that has just begun ends right after it.
+            self._in_progress, self._done_ns = False, self._next_ns
+        return run_until_ns

@@ -1,0 +1,91 @@
+"""System calls on secret files: memfd_secret, ftruncate, close."""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+from models.kernel.core import Core
+from models.kernel.entities import SecretFile, Task
+from models.kernel.footprints import fdtable_orders
+
+__all__ = ["O_CLOEXEC", "SecretFiles"]
+
+O_CLOEXEC: Final = 0o2000000
+
+
+class SecretFiles(Core):
+    """A kernel that has secret files."""
+
+    def memfd_secret(self, task: Task, cpu: int, flags: int = 0) -> SecretFile:
+        """Open a secret file of length 0.
+
+        Raises:
+            KernelRefusal: ENOSYS when there is no secret memory; EINVAL for unknown flags; EMFILE; ENOMEM.
+        """
+        self.spent_ns += self._ns["memfd_secret"]
+        if not self.secretmem_enabled:
+            raise self.limits.refuse(errno.ENOSYS, "secret memory is switched off, or this machine cannot have any")
+        if flags & ~O_CLOEXEC:
+            raise self.limits.refuse(errno.EINVAL, f"flags {flags:#x}: only O_CLOEXEC is allowed")
+        self.limits.check_file(task.user, len(task.files))
+        self.limits.check_system_call()
+        for order in fdtable_orders(task.descriptors + len(task.files)):
+            self.run("expand_fdtable", task.holder, cpu, order=order)
+        file = SecretFile(self.new_holder(), task.user)
+        try:
+            self.policy.open(file)
+            conditions = 0 if file.pool is None else self.programs.flag("pool")
+            if not self.run("memfd_secret", file.holder, cpu, conditions):
+                raise self.limits.refuse(errno.ENOMEM, "no memory for an inode")
+        except Exception:
+            self.run("close_file", file.holder, cpu)
+            self.drop_holder(file.holder)
+            raise
+        self._open_files[0] += 1
+        task.files.append(file)
+        return file
+
+    def ftruncate(self, file: SecretFile, size_pages: int) -> None:
+        """Set a file's length, once; a length of 0 may be set as long as it has none.
+
+        Raises:
+            KernelRefusal: EINVAL when it has one already.
+        """
+        self.spent_ns += self._ns["ftruncate"]
+        if file.size_pages or size_pages < 0:
+            raise self.limits.refuse(errno.EINVAL, f"the file has {file.size_pages} pages and keeps them")
+        file.size_pages = size_pages
+
+    def close(self, task: Task, file: SecretFile, cpu: int) -> None:
+        """Close a file; with its last descriptor and mapping gone, its pages are given back."""
+        task.files.remove(file)
+        self._drop(file, cpu)
+
+    def _drop(self, file: SecretFile, cpu: int) -> None:
+        file.references -= 1
+        if file.references:
+            return
+        pooled = file.pool is not None
+        if pooled:
+            # Its chunks take long to give back; what waits for a grace period is noted before them and after them.
+            self.run("truncate_file", file.holder, cpu)
+        self.policy.release(cpu, file)
+        self.merging.changed(cpu)
+        self.run("close_file", file.holder, cpu, after_ns=int(self.state.charge[0]["cpu_ns"]) if pooled else 0)
+        self.charge_pages(file, -file.present)
+        file.present = 0
+        self._open_files[0] -= 1
+        self.drop_holder(file.holder)
+        file.holder = 0
+
+    def charge_pages(self, file: SecretFile, pages: int) -> None:
+        """Charge pages of a file to its user, to all secret memory, and, where the policy does, to the user's group.
+
+        Args:
+            pages: negative: give back.
+        """
+        file.user.charge(pages)
+        self.limits.reserved_pages += pages
+        if file.user.group is not None and self.policy.group_charge == "page":
+            file.user.group.charge(pages)

@@ -1,0 +1,108 @@
+"""What all threads of a machine share: its kernel, its CPUs, its time, and who looks after grace periods."""
+
+from __future__ import annotations
+
+from models.kernel.kernel import Kernel
+from models.kernel.observe import observe
+from models.kernel.rcu import NONE_RUN, GracePeriods
+from models.workloads.broods import Broods
+from models.workloads.clocks import Clocks
+from models.workloads.cpus import Cpus
+from models.workloads.fault_ranges import FaultRanges
+from models.workloads.operations import Operations
+from models.workloads.tracer import Tracer
+from models.workloads.waits import Wait
+from simcore.environment import Environment
+
+__all__ = ["System"]
+
+
+class System:
+    """What all threads share: kernel, CPUs, time.
+
+    Attributes:
+        batching: whether one event may do the work of many.
+        on_fault_oom: `kill`: a fault without memory calls the OOM killer whatever order it wanted (kernels of 2020);
+            `retry`: only for small orders, and a pool's fault is retried for ever (6.1).
+        operations: what is in progress on the CPUs.
+        ranges: what threads are faulting in.
+        killed: tasks ended by a signal, by signal.
+        livelocked: tasks that spin in a fault that can never succeed.
+        grace: when callbacks run that wait for a grace period.
+        tick_ns: time between two ticks of the timer.
+        first_tick_ns: when it ticks first.
+        secret_faults: secret pages touched.
+        secret_fault_ns: time from touching them until they were there, waits for CPUs, locks and flushes included.
+        tracer: told what threads do, when the run is traced.
+        single: there is one CPU, so that operations end when they are due, one after the other.
+        direct: an operation of one task alone may move the clock by itself, since nobody watches.
+        broods: children that have no process of their own.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        kernel: Kernel,
+        cpus: int,
+        *,
+        batching: bool = True,
+        on_fault_oom: str = "retry",
+        cpus_type: type[Cpus] = Cpus,
+    ) -> None:
+        self.env = env
+        self.kernel = kernel
+        self.clocks = Clocks(cpus)
+        self.clocks.seats["node"] = kernel.node_of[:cpus]
+        self.cpus = cpus_type(env, self.clocks)
+        self.batching = batching
+        self.operations = Operations(env, kernel, self.clocks, batching)
+        self.ranges = FaultRanges(env, kernel, self.clocks, self.operations, batching)
+        self.on_fault_oom = on_fault_oom
+        self.killed: dict[str, int] = {}
+        self.livelocked = 0
+        self.secret_faults = 0
+        self.secret_fault_ns = 0
+        self.grace = GracePeriods(kernel.footprints.grace_period.batch)
+        self.tick_ns = kernel.footprints.grace_period.tick_ns
+        self.first_tick_ns = 0
+        self.tracer = None if env.trace is None else Tracer(env.trace, kernel, cpus)
+        self.direct = batching and self.tracer is None
+        self.single = cpus == 1 and self.tracer is None
+        self.broods = Broods(self)
+
+    def note_death(self, signal: str) -> None:
+        """Count a task that a signal ended."""
+        self.killed[signal] = self.killed.get(signal, 0) + 1
+
+    @property
+    def switches(self) -> int:
+        """How often a task gave its CPU up."""
+        return int(self.clocks.clock["switches"][0])
+
+    @switches.setter
+    def switches(self, count: int) -> None:
+        self.clocks.clock["switches"][0] = count
+
+    def wake_softirq(self) -> None:
+        """Something waits for a grace period: make sure that somebody looks after it at every tick."""
+        clock = self.clocks.clock[0]
+        if not clock["ticking"]:
+            clock["ticking"] = 1
+            self.env.process(self._tick())
+
+    def _tick(self) -> Wait:
+        """Give back what a grace period has passed for, tick by tick, until nothing waits."""
+        env, kernel, grace = self.env, self.kernel, self.grace
+        while kernel.deferred_since_ns() is not None:
+            yield env.timeout(self.tick_ns - (env.now - self.first_tick_ns) % self.tick_ns)
+            self._give_back(grace.tick(env.now, kernel.deferred_until))
+            self._give_back(grace.switch(env.now, kernel.deferred_until))
+        grace.rest()
+        self.clocks.clock[0]["ticking"] = 0
+
+    def _give_back(self, noted_until_ns: int) -> None:
+        if noted_until_ns > NONE_RUN:
+            env, kernel = self.env, self.kernel
+            kernel.now_ns = env.now
+            kernel.run_deferred(0, noted_until_ns)
+            observe(kernel.handle, env.now)

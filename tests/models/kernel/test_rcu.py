@@ -1,0 +1,89 @@
+"""Grace periods: a callback waits for whole ticks, few of them where ksoftirqd is at work."""
+
+from __future__ import annotations
+
+from models.kernel.rcu import NONE_RUN, GracePeriods
+
+TICK_NS = 4_000_000
+BATCH = 10
+
+
+class Ring:
+    """Callbacks by when they were queued, and when they ran."""
+
+    def __init__(self, queued_ns: list[int]) -> None:
+        self.waiting = sorted(queued_ns)
+        self.ran: dict[int, int] = {}
+
+    def until(self, time_ns: int) -> int:
+        return sum(queued <= time_ns for queued in self.waiting)
+
+    def run(self, until_ns: int, now_ns: int) -> None:
+        for queued in [one for one in self.waiting if one <= until_ns]:
+            self.ran[queued] = now_ns
+            self.waiting.remove(queued)
+
+
+def ticks(ring: Ring, number: int, *, late_ns: int = 0) -> None:
+    """Let ticks come; kernel threads run `late_ns` after them."""
+    grace = GracePeriods(BATCH)
+    for tick in range(1, number + 1):
+        now_ns = tick * TICK_NS
+        arrived = Ring([one for one in ring.waiting if one <= now_ns])
+        ring.run(grace.tick(now_ns, arrived.until), now_ns)
+        if grace.woken:
+            later = [one for one in ring.waiting if one <= now_ns + late_ns]
+            until_ns = grace.switch(now_ns + late_ns, Ring(later).until)
+            if until_ns > NONE_RUN:
+                ring.run(until_ns, now_ns + late_ns)
+
+
+def test_a_callback_alone_runs_at_the_third_tick() -> None:
+    """The first begins a grace period, the second ends it, the softirq of the third runs what waited."""
+    ring = Ring([1])
+    ticks(ring, 5)
+    assert ring.ran == {1: 3 * TICK_NS}
+
+
+def test_few_callbacks_wait_two_to_three_ticks() -> None:
+    """One every tick: each waits for the grace period after the one in progress."""
+    ring = Ring([tick * TICK_NS + 5 for tick in range(20)])
+    ticks(ring, 30)
+    assert len(ring.ran) == 20
+    assert all(2 * TICK_NS < ran - queued <= 3 * TICK_NS for queued, ran in ring.ran.items())
+
+
+def test_many_callbacks_are_run_by_ksoftirqd_a_tick_earlier() -> None:
+    """Once a softirq has more than its batch, the thread that finishes the rest runs after the grace period's end."""
+    ring = Ring([step * TICK_NS // 40 for step in range(1, 40 * 20)])
+    ticks(ring, 30)
+    steady = {queued: ran for queued, ran in ring.ran.items() if queued > 6 * TICK_NS}
+    assert all(ran - queued <= 2 * TICK_NS for queued, ran in steady.items())
+    assert max(ran - queued for queued, ran in ring.ran.items()) > 2 * TICK_NS
+
+
+def test_kernel_threads_that_come_late_take_later_callbacks_along() -> None:
+    """What was queued until the kthread ran joins the grace period that it begins."""
+    ring = Ring([1, TICK_NS + 1, 2 * TICK_NS + 10])
+    ticks(ring, 6, late_ns=100)
+    assert ring.ran[2 * TICK_NS + 10] == 4 * TICK_NS
+
+
+def test_callbacks_run_in_the_order_in_which_they_were_queued() -> None:
+    """However many there are."""
+    ring = Ring([step * 37_000 for step in range(1, 900)])
+    ticks(ring, 40)
+    assert len(ring.ran) == 899
+    assert list(ring.ran) == sorted(ring.ran)
+    assert list(ring.ran.values()) == sorted(ring.ran.values())
+
+
+def test_rest_forgets_what_was_in_progress() -> None:
+    """A kernel where nothing waits any more begins a new grace period for the next callback."""
+    grace = GracePeriods(BATCH)
+    grace.tick(TICK_NS, Ring([1]).until)
+    assert grace.woken
+    grace.rest()
+    assert not grace.woken
+    assert grace.tick(9 * TICK_NS, Ring([]).until) < TICK_NS
+    assert not grace.woken
