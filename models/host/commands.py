@@ -31,7 +31,10 @@ OutOption = Annotated[Optional[Path], typer.Option("--out", help="Where to write
 YesOption = Annotated[bool, typer.Option("--yes", help="Go on beyond --max-pages or 64 tasks.")]
 MaxOption = Annotated[int, typer.Option("--max-pages", min=1, help="Most secret pages without --yes.")]
 ScatterOption = Annotated[
-    int, typer.Option(min=0, max=256, help="First scatter free kernel memory over that many 2M regions (2 MiB each).")
+    int,
+    typer.Option(
+        min=0, max=256, help="First scatter free kernel memory over that many 2M regions; holds up to 1 GiB meanwhile."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
@@ -45,7 +48,8 @@ def snapshot(
     ] = None,
 ) -> None:
     """Write this machine as a machine file; says where each part came from and what could not be read."""
-    from models.host.snapshot import describe, take_snapshot, to_yaml  # noqa: PLC0415
+    from models.host.snapshot import take_snapshot  # noqa: PLC0415
+    from models.host.snapshot_file import describe, to_yaml  # noqa: PLC0415
     from models.host.sources import Sources  # noqa: PLC0415
     from simcore.run_directory import write_atomically  # noqa: PLC0415
 

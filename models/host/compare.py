@@ -13,21 +13,23 @@ from models.host.live_comparison import (
     LiveComparison,
     compare_live,
     free_share,
-    live_counters,
-    simulated_counters,
     simulation_of,
 )
+from models.host.live_counters import live_counters, simulated_counters
 from models.host.live_plan import LivePlan
 from models.host.live_worker import ask_worker
-from models.host.scatter import scatter_request
-from models.host.snapshot import take_snapshot, to_yaml
-from models.host.sources import Captured, Sources, Unreadable, capture, unmarked_now
+from models.host.scatter import free_split_regions, scatter_request
+from models.host.settling import plan_settling
+from models.host.snapshot import take_snapshot
+from models.host.snapshot_file import to_yaml
+from models.host.sources import Captured, Sources, Unreadable, capture, page_tables_now, unmarked_now
 from models.host.split_regions import known_regions
 from models.machine.snapshot import Snapshot
 from simcore.experiment import Experiment
 from simcore.result import Result
 from simcore.run_directory import write_atomically
 from simcore.simulation import simulate
+from simcore.units import format_bytes
 
 __all__ = ["Outcome", "compare_here", "run_captured"]
 
@@ -43,28 +45,42 @@ class Outcome:
     simulated: Sequence[Result]
 
 
-def run_captured(wanted: LivePlan, scatter: int = 0, seed: int = 0) -> tuple[LiveRun, Captured]:
+def run_captured(
+    wanted: LivePlan, scatter: int = 0, seed: int = 0, report: Callable[[str], None] = lambda text: None
+) -> tuple[LiveRun, Captured]:
     """Run on the kernel, and return what its files said when the run was about to begin.
 
     Args:
         wanted: what to run.
         scatter: 2M regions over which to scatter free kernel memory first; it is put together again at the end.
         seed: of the scattering.
+        report: told what else is taken.
     """
     kept: list[tuple[LiveRun, Captured]] = []
     frames = max((zone.fields["start_pfn"] + zone.fields["spanned"] for zone in _zones()), default=0)
     buffer = bytearray(8 * frames) if os.access("/proc/kpageflags", os.R_OK) else bytearray()
-    known, earlier = known_regions(), unmarked_now(buffer)
+    # Who may not read page flags may not look frames up either.
+    settling = plan_settling(wanted) if buffer else None
+    if settling is not None:
+        report(settling.statement)
+    tables, known, earlier = page_tables_now(), known_regions(), unmarked_now(buffer)
 
     def run() -> None:
         captured: list[Captured] = []
-        live = run_live(wanted, lambda: captured.append(capture(buffer)))
-        kept.append((live, replace(captured[0], known_4k=known, earlier=earlier)))
+        live = run_live(wanted, lambda: captured.append(capture(buffer)), settling=settling)
+        found = replace(
+            captured[0], known_4k=known, earlier=earlier, page_tables=tables, given_back=tuple(live.given_back)
+        )
+        kept.append((live, found))
 
     if scatter:
-        # More pages than the run needs, its slabs and page tables included.
-        given_back = -(-3 * (wanted.secret_pages + 20 * wanted.tasks) // scatter) + 8
-        ask_worker(scatter_request(scatter, given_back, seed), run)
+        cpus = sorted(os.sched_getaffinity(0))
+        request = scatter_request(
+            scatter, 2 * plan_settling(wanted).pages, seed,
+            cpus=cpus if wanted.tasks else cpus[:1], split_regions=free_split_regions(buffer, known),
+        )  # fmt: skip
+        report(f"before that {format_bytes((request['leftovers'] + 512 * scatter) * 4096)} of kernel memory is held")
+        ask_worker(request, run)
     else:
         run()
     return kept[0]
@@ -108,7 +124,7 @@ def compare_here(
     out.mkdir(parents=True, exist_ok=True)
     path = (out / "machine.yaml").absolute()
     report("running on the kernel")
-    run, captured = run_captured(wanted, scatter, experiment.keys.seed)
+    run, captured = run_captured(wanted, scatter, experiment.keys.seed, report)
     snapshot = take_snapshot(captured)
     write_atomically(path, to_yaml(snapshot).encode())
     real = to_result(run, experiment)

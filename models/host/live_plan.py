@@ -12,6 +12,7 @@ from models.direct_map_model import DirectMapConfig
 from models.host.procfs import parse_meminfo
 from models.host.secretmem_probe import SecretmemProbe, probe_secretmem
 from models.host.sources import Sources, Unreadable
+from models.kernel.limits import User
 from models.workloads.churn import Churn, ChurnConfig
 from models.workloads.files import ManyFilesConfig, OneFileConfig
 from models.workloads.fork_bomb import ForkBombConfig
@@ -133,7 +134,7 @@ def _churn(name: str, part: ChurnConfig, known: dict[str, Any], experiment: Expe
     places: dict[int, tuple[int, int]] = {}
     operations: list[tuple[int, int, int]] = []
     most = most_files = most_ordinary = 0
-    drawn = Churn(name, None, None, part, random)  # type: ignore[arg-type]  # only its steps are asked for
+    drawn = Churn(name, None, User(name), part, random)  # type: ignore[arg-type]  # only its steps are asked for
     for place, pages, ordinary in drawn._steps(places):
         if place in places:
             held, _ = places.pop(place)

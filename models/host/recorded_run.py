@@ -10,17 +10,22 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from models.kernel.entities import SecretFile
+from models.host.recorded_program import MAPPED_AT_START, Program
+from models.kernel.compaction.background import Background
+from models.kernel.entities import SecretFile, Task
 from models.kernel.kernel import Kernel
 from models.kernel.layout import CHAINS, FILE_PAGES
 from models.kernel.limits import UNLIMITED, User
+from models.kernel.mapping_tree import MappingTree
 from models.kernel.programs import SCRATCH
+from models.workloads.background_compaction import Kcompactd, WatchedCpus
 from models.workloads.base import Workload, WorkloadConfig
 from models.workloads.churn import Churn
 from models.workloads.files import ManyFiles, OneFile
 from models.workloads.fork_bomb import ForkBomb
 from models.workloads.spread import Spread
-from models.workloads.thread import System, Thread
+from models.workloads.system import System
+from models.workloads.thread import Thread
 from simcore.environment import Environment
 
 __all__ = ["Observed", "policy_config", "run_recorded"]
@@ -34,7 +39,7 @@ _WORKLOADS: dict[str, type[Workload]] = {
 }
 _POLICIES: dict[str, dict[str, Any]] = {
     "page": {"policy": "page"},
-    "pmd_pool": {"policy": "pmd_pool", "options": {"migratetype": "unmovable"}},
+    "pmd_pool": {"policy": "pmd_pool", "options": {"migratetype": "unmovable", "version": "v8", "flush": "local"}},
     "pmd_pool_pagewise": {"policy": "pmd_pool", "options": {"migratetype": "unmovable", "removal": "page"}},
 }
 _KB_PER_PAGE = 4
@@ -42,6 +47,10 @@ _KB_PER_PAGE = 4
 _DESCRIPTORS = 8
 _FOREVER_FREE_EVERY = 4
 _PIPE_PAGES = 16
+#: From the start of a recording, which a dump of the state with interrupts off precedes, to the next tick of the timer.
+_FIRST_TICK_NS = 3_300_000
+#: Samples at which the program looks up the frames of what it has touched since the last one.
+_LOOKED_UP_AT = ("fault", "memfd")
 _UNTIL_THE_END_NS = 1 << 62
 
 
@@ -74,7 +83,7 @@ def policy_config(recorded: str) -> dict[str, Any]:
 
 def run_recorded(
     kernel: Kernel, cpus: int, config: WorkloadConfig, *, idle_ns: int, seed: int = 0, fragmenting_pages: int = 0,
-    pages_per_pipe: int = 1, first_cpu: int = 0,
+    pages_per_pipe: int = 1, first_cpu: int = 0, check_ns: int | None = None,
 ) -> Observed:  # fmt: skip
     """Run a workload as the recorded program did: it samples, it idles in the end, it does not exit.
 
@@ -88,20 +97,26 @@ def run_recorded(
             recording began.
         pages_per_pipe: Such pages between two of those pipes.
         first_cpu: CPU on which the program begins.
+        check_ns: When the kernel first looks whether memory is to be compacted unasked; None: it never does.
     """
     env = Environment(seed=seed)
     slabs = kernel.state.cpu_slabs
     slabs[:, [0, first_cpu]] = slabs[:, [first_cpu, 0]]
-    system = System(env, kernel, cpus)
+    # Where memory is in pieces kswapd may be woken by any single fault.
+    system = System(env, kernel, cpus, batching=fragmenting_pages == 0, cpus_type=WatchedCpus)
     task = kernel.first_task(User("recorded", memlock_pages=UNLIMITED, files_max=UNLIMITED))
     task.descriptors = _DESCRIPTORS
     if fragmenting_pages:
         task.areas.lower(fragmenting_pages)
         task.descriptors += 2 * _leave_pipes(kernel, fragmenting_pages // pages_per_pipe)
     workload = _WORKLOADS[config.kind]("recorded", system, task.user, config, env.streams.get("workload"))
+    background = Background(kernel.state, kernel.costs, proactive=check_ns is not None)
+    Kcompactd(system, background, check_ns or 0)
     notes = _Notes(kernel)
     workload.readers.append(notes.read)
     workload.watchers.append(notes.look_up)
+    _watch(workload, Program(kernel, task, at_once=config.kind == "churn"), kernel, task)
+    system.first_tick_ns = _FIRST_TICK_NS
 
     def life() -> Generator[simpy.Event, Any, None]:
         thread = Thread(system, task, first_cpu)
@@ -120,9 +135,22 @@ def run_recorded(
     return notes.observed()
 
 
-def _background(
-    env: Environment, kernel: Kernel, after_ns: int, operation: str
-) -> Generator[simpy.Event, Any, None]:
+def _watch(workload: Workload, program: Program, kernel: Kernel, task: Task) -> None:
+    """Let the program read and look up what it did, when it did."""
+
+    def begin(label: str, cpu: int) -> None:
+        program.read(cpu)
+        if label in _LOOKED_UP_AT:
+            program.look_up_new()
+
+    workload.beginners.append(begin)
+    if program.at_once:
+        boots = int(kernel.state.cpu_slabs[kernel.programs.caches["maple_node"], 0]["slab"])
+        task.tree = MappingTree(MAPPED_AT_START, boots)
+        workload.watchers.append(program.look_up)
+
+
+def _background(env: Environment, kernel: Kernel, after_ns: int, operation: str) -> Generator[simpy.Event, Any, None]:
     yield env.timeout(after_ns)
     kernel.run(operation, SCRATCH, 0)
 
@@ -193,5 +221,5 @@ def _frames(kernel: Kernel, file: SecretFile) -> NDArray[np.int64]:
 
 
 def _pool_frames(chunks: Sequence[tuple[int, int]], present: int) -> NDArray[np.int64]:
-    frames = np.concatenate([np.zeros(0, np.int64), *(np.arange(pfn, pfn + 512) for pfn, _ in chunks)])
+    frames = np.concatenate([np.zeros(0, np.int64), *(np.arange(pfn, pfn + 512) for pfn, *_ in chunks)])
     return frames[:present]

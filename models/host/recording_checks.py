@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.host.recording_events import Events, letter_table
 from models.host.recording_format import MIGRATETYPES, Machine
 from models.host.recording_state import State
 from models.host.recording_text import RecordingError
+from simcore.compiled import jit
 
 __all__ = ["check_fields", "check_ownership"]
 
@@ -54,9 +54,7 @@ def check_fields(events: Events, machine: Machine, path: Path) -> None:
     refuse(split & (order != 2) & (order != 3), "order", "no entry of this level can be split")
     refuse(split & ((pfn < 0) | (pfn >= machine.end_pfn)), "pfn_delta", "the table is not in this machine")
     misaligned = first & (np.left_shift(1, np.where(split, 9 * (order - 1), 0)) - 1) != 0
-    refuse(
-        split & (first != -1) & ((first < 0) | misaligned), "aux", "the region is not aligned to its entry"
-    )
+    refuse(split & (first != -1) & ((first < 0) | misaligned), "aux", "the region is not aligned to its entry")
 
     refuse((op == ord("D")) & ((pfn < 0) | (pfn >= machine.cpus)), "pfn_delta", "no such CPU to drain")
     refuse(letter_table("KrdDW")[op] & (first < 0), "aux", "a negative number of pages or blocks")
@@ -106,7 +104,7 @@ def _free_pages(state: State, machine: Machine) -> NDArray[np.uint8]:
     return np.cumsum(change[:-1], dtype=np.int8).astype(np.uint8)
 
 
-@njit(cache=True)
+@jit
 def _follow(
     op: NDArray[np.uint8],
     order: NDArray[np.int8],

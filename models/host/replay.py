@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.host.recording import AllocatorRecording
+from models.host.replay_order import NO_EVENT, captures, causes, drain_follows, next_type, same_bulk
 from models.host.restore import restore, restore_direct_map
 from models.kernel.direct_map import DirectMap, change_presence, next_split, split
 from models.kernel.pages.allocator import take_buddy
@@ -33,13 +34,14 @@ from models.kernel.pages.layout import (
     zone_at,
     zones,
 )  # fmt: skip
-from models.kernel.pages.lists import buddy_list, per_cpu_list
+from models.kernel.pages.lists import per_cpu_list
 from models.kernel.pages.percpu import drain, list_index, put, refill, take_first
 from models.kernel.pages.reserve_highatomic import give_back, set_aside
-from models.kernel.pages.watermark import next_zone
+from models.kernel.pages.rotation import rotate_free_list
+from models.kernel.pages.watermark import REQUEST_ATOMIC, next_zone
 from simcore.compiled import jit, jit_allocating
 
-__all__ = ["GIVEN", "PREDICTED", "Replay", "replay"]
+__all__ = ["GIVEN", "PREDICTED", "Replay", "Replayer", "replay"]
 
 GIVEN: Final = "DRVWHUICPLM"
 """Events that are input: drains on request, reclaim, folds, boosts lowered, reserves, compaction, markers."""
@@ -52,7 +54,7 @@ H, U, ISOLATED_OP, PUT_BACK, CAPTURED = ord("H"), ord("U"), ord("I"), ord("P"), 
 SPLIT, UNMAP, MAP, ROTATE, FOLD, UNBOOST, RECLAIM = (ord(op) for op in "SmuLVWR")
 
 GFP_DMA32: Final = 0x4
-NO_SECTION: Final = -1
+GFP_ATOMIC: Final = 0x200
 
 
 @dataclass(frozen=True)
@@ -76,132 +78,87 @@ class Replay:
     direct_map: DirectMap
 
 
+class Replayer:
+    """A stream applied part by part to the state that it begins in.
+
+    Attributes:
+        store: the allocator after what has been applied.
+        direct_map: the direct map after it.
+        exact: int64[128], events predicted exactly, by code.
+        predicted: int64[8], what the model said of the first event predicted wrongly.
+    """
+
+    def __init__(self, recording: AllocatorRecording) -> None:
+        """Begin with the initial state of a recording."""
+        events = recording.events
+        self.store = restore(recording.machine, recording.initial)
+        self.direct_map = restore_direct_map(recording.machine, recording.initial.direct_map)
+        self.store.config[0]["logging"] = 1
+        self.exact = np.zeros(128, np.int64)
+        self.predicted = np.full(8, NONE, np.int64)
+        self._cpus = recording.machine.cpus
+        # One width for all columns, so that the allocator is compiled once, not again for every type of argument.
+        columns = (events.op, events.cpu, events.zone, events.order, events.type, events.pfn)
+        self._columns = [column.astype(np.int64) for column in (*columns, events.gfp, events.alloc_flags, events.aux)]
+
+    def apply(self, first: int, end: int) -> int:
+        """Apply the events from ``first`` to ``end``; returns ``end``, or the first event predicted wrongly.
+
+        A refill, its steals and the allocation that caused them belong together.
+        """
+        op, cpu, zone, order, kind, pfn, gfp, flags, aux = (column[first:end] for column in self._columns)
+        return first + _replay(
+            self.store.handle, self.direct_map.handle, op, cpu, zone, order, kind, pfn, gfp, flags, aux,
+            causes(op, cpu, self._cpus), captures(op, cpu, self._cpus), self.exact, self.predicted,
+        )  # fmt: skip
+
+
 def replay(recording: AllocatorRecording) -> Replay:
     """Replay a recording from its initial state to its end, or to the first event that the model predicts wrongly."""
-    events = recording.events
-    store = restore(recording.machine, recording.initial)
-    direct_map = restore_direct_map(recording.machine, recording.initial.direct_map)
-    store.config[0]["logging"] = 1
-    # One width for all columns, so that the allocator is compiled once, not again for every type of argument.
-    op, cpu, zone, order, kind, gfp, alloc_flags = (
-        column.astype(np.int64)
-        for column in (
-            events.op,
-            events.cpu,
-            events.zone,
-            events.order,
-            events.type,
-            events.gfp,
-            events.alloc_flags,
-        )
-    )
-    causes = _causes(op, cpu, recording.machine.cpus)
-    captures = _captures(op, cpu, recording.machine.cpus)
-    exact = np.zeros(128, np.int64)
-    predicted = np.full(8, NONE, np.int64)
-    stopped_at = _replay(
-        store.handle, direct_map.handle, op, cpu, zone, order, kind, events.pfn, gfp, alloc_flags, events.aux,
-        causes, captures, exact, predicted,
-    )  # fmt: skip
+    events, replayer = recording.events, Replayer(recording)
+    stopped_at = replayer.apply(0, len(events))
     counts = np.bincount(events.op, minlength=128)
     letters = [chr(code) for code in np.flatnonzero(counts)]
     return Replay(
-        exact={letter: int(exact[ord(letter)]) for letter in letters},
+        exact={letter: int(replayer.exact[ord(letter)]) for letter in letters},
         total={letter: int(counts[ord(letter)]) for letter in letters},
-        diverged_at=None if stopped_at == len(events) else int(stopped_at),
-        predicted=tuple(predicted.tolist()),
-        store=store,
-        direct_map=direct_map,
+        diverged_at=None if stopped_at == len(events) else stopped_at,
+        predicted=tuple(replayer.predicted.tolist()),
+        store=replayer.store,
+        direct_map=replayer.direct_map,
     )
 
 
-@jit_allocating
-def _causes(op: NDArray[np.int64], cpu: NDArray[np.int64], cpus: int) -> NDArray[np.int64]:
-    """For every refill, steal and move (r, X, Y): the allocation of the same CPU that caused it, which comes after."""
-    causes = np.full(len(op), NO_SECTION)
-    following = np.full(cpus, NO_SECTION)
-    for i in range(len(op) - 1, -1, -1):
-        if op[i] == A or op[i] == B or op[i] == K:
-            following[cpu[i]] = i
-            causes[i] = i
-        elif op[i] == R_REFILL or op[i] == X or op[i] == Y:
-            causes[i] = following[cpu[i]]
-    return causes
-
-
-@jit_allocating
-def _captures(op: NDArray[np.int64], cpu: NDArray[np.int64], cpus: int) -> NDArray[np.int64]:
-    """For every free and drain (d, F): the capture by compaction next to it on the same CPU, or NO_SECTION."""
-    captures = np.full(len(op), NO_SECTION)
-    last = np.full(cpus, NO_SECTION)
-    waiting = np.full(cpus, NO_SECTION)
-    for i in range(len(op)):
-        c = cpu[i]
-        if op[i] == D_DRAIN or op[i] == F:
-            if waiting[c] != NO_SECTION:
-                captures[i] = waiting[c]
-                waiting[c] = NO_SECTION
-            last[c] = i
-        elif op[i] == CAPTURED:
-            if last[c] != NO_SECTION and captures[last[c]] == NO_SECTION:
-                captures[last[c]] = i
-            else:
-                waiting[c] = i
-        elif op[i] != D_ALL:
-            last[c] = NO_SECTION
-    return captures
-
-
 @jit
-def _zone_for(handle: int, order: int, gfp: int, alloc_flags: int, bulk_pages: int) -> int:
-    """Zone that the kernel would take the block from: the first of the zonelist above its watermark."""
+def _zone_for(handle: int, order: int, gfp: int, alloc_flags: int, bulk_pages: int, after: int) -> int:
+    """Zone that the kernel takes the block from: the first of the zonelist above its watermark.
+
+    Args:
+        after: zone that the same request has just failed in, whose successors are asked; NONE for a new request.
+    """
     highest = 0 if gfp & GFP_DMA32 else config(handle).zones - 1
-    position = next_zone(handle, 0, 0, order, alloc_flags, highest, bulk_pages)
+    if gfp & GFP_ATOMIC:
+        alloc_flags |= REQUEST_ATOMIC
+    position = 0
+    if after != NONE:
+        while zone_at(handle, 0, position) != after:
+            position += 1
+        position = next_zone(handle, 0, position + 1, order, alloc_flags, highest, bulk_pages)
+    if after == NONE or position == NONE:
+        position = next_zone(handle, 0, 0, order, alloc_flags, highest, bulk_pages)
     return int(zone_at(handle, 0, position)) if position != NONE else NONE
-
-
-@jit
-def _rotate(handle: int, zone: int, order: int, migratetype: int, pfn: int, to_tail: bool) -> bool:
-    """Rotate a free list as compaction's scanners do, so that the block becomes its head, or its tail."""
-    index = buddy_list(zone, order, migratetype)
-    page, which = pages(handle), lists(handle)[index]
-    if page[pfn].state != FREE or page[pfn].order != order or page[pfn].migratetype != migratetype:
-        return False
-    head, tail = which.head, which.tail
-    first = page[pfn].next if to_tail else pfn  # the new head
-    if first == NONE or first == head:
-        return True
-    last = page[first].prev  # the new tail
-    page[tail].next = head
-    page[head].prev = tail
-    page[last].next = NONE
-    page[first].prev = NONE
-    which.head, which.tail = first, last
-    return True
-
-
-@jit
-def _run_section(
-    handle: int, cpu: int, zone: int, order: int, migratetype: int, alloc_flags: int, op: int, empty: bool
-) -> int:
-    """Do what an allocation does under the zone lock: refill an empty list, or take a block from the buddy lists."""
-    if op == B:
-        return take_buddy(handle, zone, cpu, order, migratetype, alloc_flags)
-    if empty:
-        refill(handle, zone, cpu, order, migratetype, alloc_flags)
-    return NONE
 
 
 @jit_allocating
 def _replay(
     handle: int, map_handle: int, op: NDArray[np.int64], cpu: NDArray[np.int64], zone: NDArray[np.int64],
     order: NDArray[np.int64], kind: NDArray[np.int64], pfn: NDArray[np.int64], gfp: NDArray[np.int64],
-    alloc_flags: NDArray[np.int64], aux: NDArray[np.int64], causes: NDArray[np.int64], captures: NDArray[np.int64],
+    alloc_flags: NDArray[np.int64], aux: NDArray[np.int64], section_of: NDArray[np.int64], captured: NDArray[np.int64],
     exact: NDArray[np.int64], predicted: NDArray[np.int64],
 ) -> int:  # fmt: skip
     settings, page = config(handle), pages(handle)
     cpus = settings.cpus
-    done = np.full(cpus, NO_SECTION)  # allocation whose section has been carried out
+    done = np.full(cpus, NO_EVENT)  # allocation whose section has been carried out
     taken = np.full(cpus, NONE)  # block that a section took from the buddy lists
     read = np.zeros(cpus, np.int64)  # log entries of the section that have been compared
     section_zone = np.full(cpus, NONE)
@@ -211,28 +168,32 @@ def _replay(
     split_first, split_count = np.zeros(cpus, np.int64), np.zeros(cpus, np.int64)
     entries = np.zeros((cpus, 4096, 8), np.int64)
     held = np.zeros(cpus, np.int64)
-    failed_zone = np.full(cpus, NONE)
+    failed = np.full(cpus, NO_EVENT)  # attempt that got no block, with nothing of the CPU after it
+    previous = np.full(cpus, NO_EVENT)  # event of the CPU
     last_table = np.full(cpus, NONE)
     for i in range(len(op)):
         what, c, z, o, t, p = op[i], cpu[i], zone[i], order[i], kind[i], pfn[i]
-        cause = causes[i]
-        if cause != NO_SECTION and done[c] != cause:
+        cause = section_of[i]
+        if cause != NO_EVENT and done[c] != cause:
             # First event of a section: decide the zone, then refill or take, as the kernel did under its lock.
             request = op[cause]
             wanted, wanted_type, flags = order[cause], kind[cause], alloc_flags[cause]
-            chosen = failed_zone[c]
-            if chosen == NONE:
-                bulk = aux[cause, 0] if request == K else 0
-                if (
-                    request == K
-                    and done[c] != NO_SECTION
-                    and op[done[c]] == K
-                    and section_zone[c] != NONE
-                    and _same_bulk(op, cpu, done[c], cause, c)
-                ):
-                    chosen = section_zone[c]
-                else:
-                    chosen = _zone_for(handle, wanted, gfp[cause], flags, bulk)
+            bulk = aux[cause, 0] if request == K else 0
+            last, retried = failed[c], NONE
+            if last != NO_EVENT and previous[c] == last and order[last] == wanted and kind[last] == wanted_type:
+                retried = section_zone[c] if alloc_flags[last] == flags else NONE
+            if retried != NONE and op[last] == A and request == B:
+                chosen = retried  # the buddy lists of the zone whose per-CPU list could not be refilled
+            elif (
+                request == K
+                and done[c] != NO_EVENT
+                and op[done[c]] == K
+                and section_zone[c] != NONE
+                and same_bulk(op, cpu, done[c], cause, c)
+            ):
+                chosen = section_zone[c]
+            else:
+                chosen = _zone_for(handle, wanted, gfp[cause], flags, bulk, retried)
             section_zone[c] = chosen
             done[c] = cause
             if chosen == NONE:
@@ -293,10 +254,11 @@ def _replay(
             predicted[0], predicted[1], predicted[2], predicted[3], predicted[4] = what, chosen, o, t, got
             if chosen != z or (got if got != NONE else 0) != p:
                 return i
-            failed_zone[c] = chosen if got == NONE and what == A else NONE
+            failed[c] = i if got == NONE else NO_EVENT
             last_table[c] = got
         elif what == F_TO_PCP or what == G:
-            remembered = block_type(handle, p)
+            # Read before the CPU's lists are locked, so that another CPU may have changed the pageblock since.
+            remembered = block_type(handle, p) if cpus == 1 else aux[i, 0]
             listed_as = remembered if remembered < HIGHATOMIC else MOVABLE
             where = zone_of(handle, p)
             predicted[0], predicted[1], predicted[2], predicted[3], predicted[4], predicted[5] = (
@@ -312,30 +274,34 @@ def _replay(
             page[p].flags &= 2
             drain_of[c], drain_pages[c] = c, put(handle, z, c, p, o, remembered)
             drain_index[c] = list_index(o, listed_as)
-            if drain_pages[c] > 0 and not _drain_follows(op, cpu, i, c):
+            if drain_pages[c] > 0 and not drain_follows(op, cpu, i, c):
                 predicted[0], predicted[5] = D_DRAIN, drain_pages[c]
                 return i
         elif what == D_DRAIN:
             predicted[0], predicted[1], predicted[2], predicted[5] = what, z, drain_index[c], drain_pages[c]
             if drain_pages[c] != aux[i, 0] or drain_index[c] != o:
                 return i
-            if captures[i] != NO_SECTION:
-                settings.capture_pfn, settings.capture_order = pfn[captures[i]], order[captures[i]]
+            if captured[i] != NO_EVENT:
+                settings.capture_pfn, settings.capture_order = pfn[captured[i]], order[captured[i]]
             drain(handle, z, drain_of[c], drain_pages[c], drain_index[c], c)
-            settings.capture_pfn = NONE
             drain_pages[c] = 0
+            if settings.capture_pfn != NONE:
+                predicted[0] = what
+                return int(captured[i])
         elif what == D_ALL:
             # The CPU whose lists are drained is in the pfn column; the drain itself follows as an event of its own.
             drain_of[c], drain_pages[c], drain_index[c] = p, aux[i, 0], 0
         elif what == F:
-            if captures[i] != NO_SECTION:
-                settings.capture_pfn, settings.capture_order = pfn[captures[i]], order[captures[i]]
-            remembered = block_type(handle, p)
+            if captured[i] != NO_EVENT:
+                settings.capture_pfn, settings.capture_order = pfn[captured[i]], order[captured[i]]
+            remembered = block_type(handle, p) if cpus == 1 else t
             predicted[0], predicted[3] = what, remembered
             if remembered != t:
                 return i
             free_block(handle, z, c, p, o, remembered, aux[i, 0] == 1)
-            settings.capture_pfn = NONE
+            if settings.capture_pfn != NONE:
+                predicted[0] = what
+                return int(captured[i])
         elif what == UNMAP:
             split_first[c], split_count[c] = p, aux[i, 0]
             change_presence(map_handle, handle, p, aux[i, 0], False)
@@ -345,11 +311,12 @@ def _replay(
         elif what == SPLIT:
             first, level = next_split(map_handle, split_first[c], split_count[c])
             predicted[0], predicted[2], predicted[4], predicted[5] = what, level, last_table[c], first
-            if level != o or last_table[c] != p or first != aux[i, 0]:
+            # A region that begins outside memory is recorded as -1.
+            if level != o or last_table[c] != p or (first != aux[i, 0] and aux[i, 0] != -1):
                 return i
             split(map_handle, first, level, p)
         elif what == ROTATE:
-            if not _rotate(handle, z, o, t, p, aux[i, 0] == 1):
+            if not rotate_free_list(handle, z, o, t, p, aux[i, 0] == 1):
                 predicted[0] = what
                 return i
         elif what == ISOLATED_OP:
@@ -369,24 +336,8 @@ def _replay(
         elif what == H:
             set_aside(handle, z, p)
         elif what == U:
-            give_back(handle, z, p, t)
+            # Where the type is the one it had, the request says which it gets.
+            give_back(handle, z, p, t if t < HIGHATOMIC else next_type(op, cpu, kind, i, MOVABLE))
+        previous[c] = i
         exact[what] += 1
     return len(op)
-
-
-@jit
-def _drain_follows(op: NDArray[np.int64], cpu: NDArray[np.int64], i: int, c: int) -> bool:
-    """Whether the next event of the CPU is a drain."""
-    for j in range(i + 1, len(op)):
-        if cpu[j] == c:
-            return bool(op[j] == D_DRAIN)
-    return False
-
-
-@jit
-def _same_bulk(op: NDArray[np.int64], cpu: NDArray[np.int64], before: int, cause: int, c: int) -> bool:
-    """Whether two bulk pages belong to one request: no other event of the CPU lies between them, but its refills."""
-    for j in range(before + 1, cause):
-        if cpu[j] == c and op[j] != R_REFILL and op[j] != X and op[j] != Y:
-            return False
-    return True

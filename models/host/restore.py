@@ -103,7 +103,7 @@ def list_pfns(store: Store, index: int) -> NDArray[np.int64]:
     pfns: list[int] = []
     pfn = int(store.lists[index]["head"])
     while pfn != NONE:
-        pfns.extend(pfn + (k << (MAX_ORDER - 1)) for k in range(int(page["run"][pfn]) + 1))
+        pfns.extend(pfn + (k << (MAX_ORDER - 1)) for k in range(int(page["owner"][pfn]) + 1))
         pfn = int(page["next"][pfn])
     return np.array(pfns, np.int64)
 

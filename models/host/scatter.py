@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from typing import Any
 
-from models.host.procfs import ProcError, parse_pagetypeinfo
+import numpy as np
+
+from models.host.page_flags import BUDDY, marked
+from models.host.procfs import ProcError, parse_meminfo, parse_pagetypeinfo, parse_zoneinfo
 from models.host.sources import Sources, Unreadable
 
-__all__ = ["scatter_request"]
+__all__ = ["free_split_regions", "scatter_request"]
 
 
-_MOST_LEFTOVERS = 1 << 17
+_MOST_LEFTOVERS = 1 << 18
+_REGION_PAGES = 512
 
 
-def scatter_request(regions: int, given_back: int, seed: int) -> dict[str, Any]:
-    """Return the request to take page tables over fresh 2M regions and give some of each back, on this run's CPU."""
-    cpu = min(os.sched_getaffinity(0))
+def scatter_request(
+    regions: int, given_back: int, seed: int, *, cpus: Sequence[int], split_regions: int = 0
+) -> dict[str, Any]:
+    """Return the request to take page tables over fresh 2M regions and give some of each back.
+
+    Args:
+        regions: how many.
+        given_back: pages given back on each CPU.
+        seed: of their choice.
+        cpus: CPUs that the run will use: each has lists of its own.
+        split_regions: free regions that are at 4K already: what was given back last is handed out first, so they would
+            be taken again.
+    """
+    leftovers = _leftovers() + _listed(cpus) + _REGION_PAGES * split_regions
     return {
         "do": "scatter",
-        "leftovers": min(_leftovers(), _MOST_LEFTOVERS),
+        "leftovers": min(leftovers, _MOST_LEFTOVERS, _available_pages() // 4),
         "regions": regions,
         "given_back": given_back,
         "seed": seed,
-        "cpu": cpu,
+        "cpus": list(cpus),
     }
+
+
+def _available_pages() -> int:
+    try:
+        return parse_meminfo(Sources().text("meminfo")).get("MemAvailable", 0) // 4
+    except (Unreadable, ProcError):
+        return 0
+
+
+def free_split_regions(flags: bytearray, known_4k: tuple[int, ...]) -> int:
+    """Return how many regions at 4K are free as a whole, by what `/proc/kpageflags` said; 0 where it said nothing."""
+    if not flags:
+        return 0
+    words = np.frombuffer(flags, np.uint64)
+    whole = (words[pfn : pfn + _REGION_PAGES] for pfn in known_4k if pfn + _REGION_PAGES <= len(words))
+    return sum(bool(marked(region, BUDDY).all()) for region in whole)
 
 
 def _leftovers() -> int:
@@ -40,3 +71,12 @@ def _leftovers() -> int:
         if zone == "Normal" and kind in {"Unmovable", "Reclaimable"}
         for order, count in enumerate(blocks)
     )
+
+
+def _listed(cpus: Sequence[int]) -> int:
+    """Pages on the CPUs' own lists, of any type: at most so many more come from regions that are in use already."""
+    try:
+        zones = parse_zoneinfo(Sources().text("zoneinfo"))
+    except (Unreadable, ProcError):
+        return 0
+    return sum(zone.pagesets.get(cpu, {}).get("count", 0) for zone in zones if zone.name == "Normal" for cpu in cpus)

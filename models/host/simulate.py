@@ -10,6 +10,7 @@ from models.host.recorded_run import Observed, policy_config, run_recorded
 from models.host.recording import AllocatorRecording
 from models.host.restore import restore, restore_direct_map
 from models.host.tolerance import SAMPLED, compare_simulation, simulated_samples
+from models.kernel.boot_profile import boot_profile_names, load_boot_profile
 from models.kernel.build import assemble
 from models.kernel.config import KernelConfig
 from models.kernel.kernel import Kernel
@@ -17,13 +18,14 @@ from models.kernel.pages.allocator import ALLOC_DEFAULT
 from models.kernel.pages.fallback import ALLOC_NOFRAGMENT, LRU
 from models.kernel.pages.layout import USED, Store
 from models.machine.machine import MachineConfig, build_machine
+from models.workloads.background_compaction import next_check_ns
 from models.workloads.base import WorkloadConfig
 from models.workloads.churn import ChurnConfig
 from models.workloads.files import ManyFilesConfig, OneFileConfig
 from models.workloads.fork_bomb import ForkBombConfig
 from models.workloads.spread import Filler, SpreadConfig
 
-__all__ = ["compare", "recorded_kernel", "simulate", "workload_of"]
+__all__ = ["compare", "mark_movable", "recorded_kernel", "simulate", "workload_of"]
 
 _FILLERS: dict[str, Filler] = {"anon": "ordinary", "pt": "page_tables", "pipe": "pipe", "secret": "secret"}
 #: Label of the samples that are taken while the workload grows, by type of workload.
@@ -41,6 +43,10 @@ _CHURN_SEED = 0x123456789
 _FRAGMENT_EVERY = 24
 _PIPE_PAGES = 16
 _REGION_SHIFTS = {"unique_2m_regions": 9, "unique_1g_regions": 18}
+#: When the recorded kernel starts kcompactd, before the first sample of the program: the middle of what the two
+#: recordings in which it worked unasked allow, 45 to 67 ms. Its ticks are multiples of 8 at these times.
+_KCOMPACTD_BEFORE_INIT_NS = 56_000_000
+_TIMER_STEPS_FROM_NS = 24_000_000
 #: Samples of a fork at which the recorded program has not looked any frame up yet.
 _BEFORE_LOOKUP = ("start", "ready", "fork", "peak")
 
@@ -66,6 +72,7 @@ def simulate(recording: AllocatorRecording) -> tuple[dict[str, NDArray[np.int64]
         workload_of(recording),
         idle_ns=idle_ns,
         first_cpu=int(recording.events.cpu[0]),
+        check_ns=_check_ns(recording),
         fragmenting_pages=int(parameters.get("frag", 0)),
         pages_per_pipe=_PIPE_PAGES * int(parameters.get("fevery", _FRAGMENT_EVERY)),
     )
@@ -89,12 +96,31 @@ def recorded_kernel(recording: AllocatorRecording) -> Kernel:
     )
     config = KernelConfig.model_validate({"secretmem": policy_config(source.secretmem_policy)})
     direct_map = restore_direct_map(machine, recording.initial.direct_map)
-    _mark_movable(recording, pages)
+    mark_movable(recording, pages)
     return assemble(build_machine(hardware), config, pages, direct_map)
 
 
-def _mark_movable(recording: AllocatorRecording, pages: Store) -> None:
-    """Take what is in use in movable pageblocks for memory of processes: the recording does not say who has it."""
+def _sampled_ns(recording: AllocatorRecording, label: str) -> int:
+    """Return when a sample was taken, by the clock of the kernel.
+
+    The sample ``boot`` is taken when the program begins, as the last thing of the boot, ``start`` when the stream does.
+    """
+    return next((sample.time_ns for sample in recording.samples if sample.label == label), 0)
+
+
+def _check_ns(recording: AllocatorRecording) -> int | None:
+    """Return how long after the start kcompactd first looks how fragmented memory is; None: that was switched off."""
+    if int(recording.workload.parameters.get("nopro", 0)):
+        return None
+    boot_ns, start_ns = _sampled_ns(recording, "boot"), _sampled_ns(recording, "start")
+    return next_check_ns(boot_ns - _KCOMPACTD_BEFORE_INIT_NS, start_ns, _TIMER_STEPS_FROM_NS) - start_ns
+
+
+def mark_movable(recording: AllocatorRecording, pages: Store) -> None:
+    """Take what is in use in movable pageblocks for memory of processes, but for the kernel's image.
+
+    The recording does not say who has it.
+    """
     shift = recording.machine.pageblock_order
     for zone in recording.machine.zones:
         frames = np.arange(zone.start_pfn, zone.end_pfn)
@@ -108,6 +134,26 @@ def _mark_movable(recording: AllocatorRecording, pages: Store) -> None:
         held = frames[used]
         pages.pages["state"][held] = USED
         pages.pages["flags"][held] |= LRU
+    for start, end in _image(recording):
+        pages.pages["flags"][start:end] &= ~LRU
+
+
+def _image(recording: AllocatorRecording) -> tuple[tuple[int, int], ...]:
+    """Return the pages of the kernel's image, which lie in movable pageblocks too.
+
+    Which build was booted is told by where its read-only pages are; of an unknown one, only those are known.
+    """
+    read_only = {
+        pfn
+        for start, count, level, _, writable in recording.initial.direct_map.runs.tolist()
+        if level > 0 and not writable
+        for pfn in range(start, start + count)
+    }
+    for name in boot_profile_names():
+        image = load_boot_profile(name).image
+        if image and {*range(*image.kept_pfns[0]), *range(*image.kept_pfns[1]), *image.read_only_pfns} <= read_only:
+            return image.kept_pfns
+    return tuple((pfn, pfn + 1) for pfn in sorted(read_only))
 
 
 def workload_of(recording: AllocatorRecording) -> WorkloadConfig:

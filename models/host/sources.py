@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Captured", "Sources", "Unreadable", "capture", "unmarked_now"]
+__all__ = [
+    "PAGE_TABLES", "Captured", "Sources", "Unreadable", "capture", "page_tables_now", "unmarked_now",
+]  # fmt: skip
+
+
+PAGE_TABLES = "kernel/debug/page_tables/kernel"
+"""Below `/sys`, where debugfs is mounted and the kernel was built with CONFIG_PTDUMP_DEBUGFS; for root."""
 
 
 class Unreadable(Exception):  # noqa: N818 - a gap in a snapshot, not a fault
@@ -95,13 +101,19 @@ class Captured(Sources):
         texts: by name, what stood in the small files of `/proc`; or why they cannot be read.
         flags: `/proc/kpageflags`; or why it cannot be read.
         earlier: pages without a mark in an earlier reading; None: there was none.
+        given_back: by CPU, int64 frames of pages that were held at this moment and given back right after it, in that
+            order.
         known_4k: regions that were known to be at 4K at that moment.
+        page_tables: the kernel's dump of its page tables before the run, which would see the run's own splits later;
+            or why it cannot be read; None: it was not asked for.
     """
 
     texts: Mapping[str, str | Unreadable] = field(default_factory=dict)
     flags: bytearray | Unreadable = field(default_factory=bytearray)
     earlier: NDArray[np.bool_] | None = None
+    given_back: tuple[tuple[int, NDArray[np.int64]], ...] = ()
     known_4k: tuple[int, ...] = ()
+    page_tables: str | Unreadable | None = None
 
     def text(self, name: str) -> str:
         """Return a file of `/proc` as it was."""
@@ -109,6 +121,14 @@ class Captured(Sources):
         if isinstance(found, Unreadable):
             raise found
         return super().text(name) if found is None else found
+
+    def sys_text(self, name: str) -> str:
+        """Return a file of `/sys`, the page tables as they were."""
+        if name != PAGE_TABLES or self.page_tables is None:
+            return super().sys_text(name)
+        if isinstance(self.page_tables, Unreadable):
+            raise self.page_tables
+        return self.page_tables
 
     def words(self, name: str, start: int, count: int) -> bytes:
         """Return words of `/proc/kpageflags` as they were."""
@@ -162,6 +182,14 @@ def _fill(buffer: bytearray, path: Path) -> None:
 def _free_kb(meminfo: str | Unreadable) -> int:
     text = "" if isinstance(meminfo, Unreadable) else meminfo
     return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("MemFree:")), 0)
+
+
+def page_tables_now() -> str | Unreadable:
+    """Return the kernel's dump of its page tables, or why it cannot be read."""
+    try:
+        return Sources().sys_text(PAGE_TABLES)
+    except Unreadable as reason:
+        return reason
 
 
 def unmarked_now(buffer: bytearray) -> NDArray[np.bool_] | None:

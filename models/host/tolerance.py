@@ -188,6 +188,8 @@ def _sampled(series: Series, labels: list[str], allowed: Values | None, asked: s
     at = int(np.argmax(off if limit is None else off - limit))
     if limit is not None and (off <= limit).all():
         at = int(np.argmax(off))
+    if exact == len(known):
+        at = int(np.argmax(series.recorded[known]))  # none is further off than another: the one that says most
     sample = known[at]
     worst = Worst(
         labels[sample],

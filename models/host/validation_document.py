@@ -48,18 +48,28 @@ last sample.
 _TAIL = """\
 ## What is not modelled, and what falls short because of it
 
-* Compaction and reclaim by the kernel's own threads: in a replay their effect on the lists is given, in a simulated
-  workload they do not happen. Recordings in which they did (`*_steal*`) ask for 5 %, and the simulation splits up to
-  a quarter more entries than the kernel did: it takes the next fallback block where the kernel had made a whole one.
-* When RCU callbacks run beside a task that never sleeps. Their rounds are modelled by their usual distance; recorded
-  ones are 10 to 80 ms apart. What waits for a round keeps slab pages in use, so that all later pages lie a few frames
-  further on. Of `many_memfds` this moves single splits to the sample before or after, or adds one at the end.
-* Pools under churn (`f_pool*`, `f_pagewise*`) are chaotic: a single slab page that stays in another 2M block decides
-  which blocks can be chunks again. The frames agree until the first such page; the numbers of blocks and of splits,
-  and free memory, stay close to the recorded ones.
+* When compaction and a task take turns. A replay is given compaction's effect on the lists; a simulated workload
+  compacts by itself, as 6.1 does: kswapd after a boosted watermark, kcompactd for it or unasked, both scanners. Where
+  the stream tells who ran at which moment, every page that kcompactd takes, moves and gives back is predicted (a test
+  does so for `b_page_1g_steal`, `b_page_2g_steal`, `f_page_1g_steal` and `h_page_1g_steal`, without an error). Those
+  moments are not in the initial state: a run is interrupted by the first tick of the timer, every 4 ms, that finds it
+  3 ms old, and with the ticks moved by a quarter of a millisecond other pages lie between its steps, and other blocks
+  are stolen next. How often entries are split agrees within what is asked, as do the sizes of the direct map and free
+  memory, but for `c_page_1g_steal2`, which is one split ahead before compaction begins; the frames of secret pages
+  (`*_steal*`) do not.
+  Which pages the boot and the program hold is not recorded either: the kernel's image is known by its build, all
+  else in movable pageblocks counts as memory of processes. Direct compaction, for pools, is a simpler model.
+* Reclaim: nothing is reclaimed, as nothing could be in the recordings.
+* Single slab pages: grace periods go from tick to tick by the kernel's rules, so that what waits for them lies within
+  a few objects of the recorded. When in its period the timer ticked, and which objects the boot had left free, is not
+  recorded. Where the border of a 2M block is near, a split comes a sample earlier or later (`b_page_4g_frag`,
+  `b_page_2g_fragfull`).
+* Pools under churn (`f_pool*`, `f_pagewise*`): the chunks are the recorded ones for the first hundreds of files. Of
+  the slab pages that decide which blocks can be chunks again, those of maple nodes and files come a few files early or
+  late, as how the program's own mappings lie in the tree at the start is not recorded; from then on blocks change
+  places. Their number, the splits and free memory stay close.
 * Two CPUs: which CPU a woken task gets, and when, is real time of an emulation there, so that `fork` on two CPUs
   takes its pages from the lists of the CPUs in another mixture.
-* Whose the pages are that were in use at the start: what lies in movable pageblocks counts as memory of processes.
 * Address randomisation: the recorded kernels ran without it.
 * CMA, swap, memory hotplug and more than one NUMA node: no recording proves them.
 * Time: the recorded clock counts instructions of an emulator and includes the recorder's own. The simulation uses a

@@ -18,6 +18,7 @@ from typing import Any
 
 from models.host.system_calls import die_with_parent, memfd_secret
 from models.host.worker_sampling import Sampler
+from models.host.worker_settle import settle
 from models.host.worker_workloads import WORKLOADS, Live
 
 __all__ = ["main", "perform"]
@@ -45,7 +46,11 @@ def perform(request: dict[str, Any]) -> dict[str, Any]:
     sampler.samples.clear()
     gc.collect()
     gc.disable()
-    _wait()
+    given_back: list[tuple[int, list[int]]] = []
+    if request.get("settle"):
+        given_back = settle(request["settle"]["pages"], request["settle"]["cpus"], _wait)
+    else:
+        _wait()
     config["began_s"] = time.monotonic()
     error = None
     sampler.start()
@@ -55,12 +60,12 @@ def perform(request: dict[str, Any]) -> dict[str, Any]:
         error = {"errno": refusal.errno, "what": refusal.filename or "", "text": refusal.strerror}
         sampler.sample("refused")
     sampler.sample("end")
-    return {"samples": sampler.samples, "frames": live.frames, "error": error}
+    return {"samples": sampler.samples, "frames": live.frames, "given_back": given_back, "error": error}
 
 
-def _wait() -> None:
-    """Say that everything is there, and wait for the word."""
-    sys.stdout.write("ready\n")
+def _wait(stage: str = "ready") -> None:
+    """Say how far it has come, and wait for the word."""
+    sys.stdout.write(f"{stage}\n")
     sys.stdout.flush()
     sys.stdin.readline()
 
@@ -81,8 +86,8 @@ def main() -> None:
     if request["do"] == "scatter":
         from models.host.worker_scatter import take_scattered  # noqa: PLC0415
 
-        os.sched_setaffinity(0, {request["cpu"]})
-        answer = take_scattered(request["leftovers"], request["regions"], request["given_back"], request["seed"])
+        given = ("leftovers", "regions", "given_back", "seed", "cpus")
+        answer = take_scattered(*(request[name] for name in given))
         _wait()
     elif request["do"] == "measure":
         from models.host.worker_measures import measure  # noqa: PLC0415 - only calibration needs it

@@ -13,6 +13,7 @@ from itertools import repeat
 from typing import Any
 
 from models.host.system_calls import die_with_parent, memfd_secret
+from models.host.worker_live import read_frames
 
 __all__ = ["measure"]
 
@@ -26,11 +27,12 @@ _now = time.thread_time_ns
 _wall = time.perf_counter_ns
 
 
-def measure(request: dict[str, Any]) -> dict[str, list[float]]:
-    """Return each figure's value in every round.
+def measure(request: dict[str, Any]) -> dict[str, Any]:
+    """Return each figure's value in every round, and the frames of the first secret pages where they can be read.
 
     Args:
-        request: ``rounds``, ``pages`` of a secret file, ``cpu`` to stay on, ``others``: CPUs that may be kept busy.
+        request: ``rounds``, ``pages`` of a secret file, ``cpu`` to stay on, ``others``: CPUs that may be kept busy,
+            ``frames``: whether frames can be read.
     """
     os.sched_setaffinity(0, {request["cpu"]})
     pages, others = request["pages"], request["others"]
@@ -41,7 +43,8 @@ def measure(request: dict[str, Any]) -> dict[str, list[float]]:
             figures.setdefault(name, []).append(value)
 
     # First, while there are regions that are not at 4K: afterwards these pages' regions are.
-    for name, values in _single_faults(pages).items():
+    singles, frames = _single_faults(pages, with_frames=request["frames"])
+    for name, values in singles.items():
         for value in values:
             add(name, value)
     _secret_round(pages)
@@ -61,7 +64,7 @@ def measure(request: dict[str, Any]) -> dict[str, list[float]]:
             add(name, value)
         for name, value in _open_files().items():
             add(name, value)
-    return figures
+    return {"figures": figures, "frames": frames}
 
 
 def _system_call() -> float:
@@ -160,8 +163,8 @@ def _open_files() -> dict[str, float]:
     return {name: total / _FILES for name, total in took.items()}
 
 
-def _single_faults(pages: int) -> dict[str, list[float]]:
-    """Faults one by one, told apart by what they split."""
+def _single_faults(pages: int, *, with_frames: bool) -> tuple[dict[str, list[float]], list[int]]:
+    """Faults one by one, told apart by what they split; and the frames that they got."""
     vmstat = os.open("/proc/vmstat", os.O_RDONLY | os.O_CLOEXEC)
 
     def splits() -> tuple[int, int]:
@@ -185,23 +188,31 @@ def _single_faults(pages: int) -> dict[str, list[float]]:
             if after[0] == before[0] + 1:
                 figures["fault_with_1g_and_2m_split" if after[1] > before[1] else "fault_with_2m_split"].append(took)
             before = after
+        frames = []
+        if with_frames:
+            pagemap = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+            frames = read_frames(pagemap, memory, pages)
+            os.close(pagemap)
     os.close(file)
     os.close(vmstat)
-    return figures
+    return figures, frames
 
 
 def _forks() -> dict[str, float]:
-    """A process that ends at once: what the parent waits for in fork, and until it has collected the child."""
-    fork = whole = 0
+    """A process that ends at once: what the parent waits for in fork, and until it has collected the child.
+
+    Medians: on a busy machine some of them wait for others' time slices.
+    """
+    fork, whole = [], []
     for _ in range(_FORKS):
         began = _wall()
         child = os.fork()
         if child == 0:
             os._exit(0)
-        fork += _wall() - began
+        fork.append(_wall() - began)
         os.waitpid(child, 0)
-        whole += _wall() - began
-    return {"fork": fork / _FORKS, "fork_exit_wait": whole / _FORKS}
+        whole.append(_wall() - began)
+    return {"fork": sorted(fork)[_FORKS // 2], "fork_exit_wait": sorted(whole)[_FORKS // 2]}
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from models.host.system_calls import MAP_NORESERVE
@@ -25,20 +27,22 @@ _libc.mmap.argtypes = [
 ]  # fmt: skip
 
 
-def take_scattered(leftovers: int, regions: int, given_back: int, seed: int) -> dict[str, Any]:
+def take_scattered(leftovers: int, regions: int, given_back: int, seed: int, cpus: Sequence[int]) -> dict[str, Any]:
     """Take the leftovers, then page tables of ``regions`` times 2 MiB; give back some of these, hold the rest.
 
     Args:
         leftovers: page tables taken first and held: as many as there are free unmovable pages.
         regions: 2M regions to reach over.
-        given_back: pages given back of each region's worth, on average.
+        given_back: pages given back on each CPU, chosen over all regions.
         seed: of the choice.
+        cpus: the CPUs.
 
     Raises:
         OSError: The address space is not to be had.
     """
     fresh = regions * _TABLES
     total = leftovers + fresh
+    os.sched_setaffinity(0, {cpus[0]})
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
     address = _libc.mmap(None, (total + 1) * _REACH, mmap.PROT_READ, flags, -1, 0)
     if address in {None, ctypes.c_void_p(-1).value}:
@@ -48,6 +52,10 @@ def take_scattered(leftovers: int, regions: int, given_back: int, seed: int) -> 
     _libc.madvise(ctypes.c_void_p(base), ctypes.c_size_t(total * _REACH), ctypes.c_int(mmap.MADV_NOHUGEPAGE))
     for table in range(total):
         ctypes.c_char.from_address(base + table * _REACH).value  # noqa: B018 - the read maps the zero page
-    for table in random.Random(seed).sample(range(leftovers, total), min(fresh, regions * given_back)):
-        _libc.munmap(base + table * _REACH, _REACH)
+    chosen = random.Random(seed).sample(range(leftovers, total), min(fresh, given_back * len(cpus)))
+    each = -(-len(chosen) // len(cpus))
+    for number, cpu in enumerate(cpus):
+        os.sched_setaffinity(0, {cpu})
+        for table in chosen[number * each : (number + 1) * each]:
+            _libc.munmap(base + table * _REACH, _REACH)
     return {"tables": total}

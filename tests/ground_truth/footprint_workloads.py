@@ -128,8 +128,8 @@ class Workload:
         now_ns = self.time_ns(self.secret_pages)
         while self.background and self.background[0][0] <= now_ns:
             self.out += self.state.perform(self.background.pop(0)[1], self.state.kernel, now_ns=now_ns)
-        while (due := self.state.next_grace_ns(alone=self.alone)) is not None and due <= now_ns:
-            self.out += self.state.end_grace_period(due, alone=self.alone)
+        while (due := self.state.next_grace_ns()) is not None and due <= now_ns:
+            self.out += self.state.end_grace_period(due)
         self.out += self.state.perform(operation, ledger, now_ns=now_ns, **options)  # type: ignore[arg-type]
 
     def tables(self, page: int, ledger: Ledger) -> bool:
@@ -157,7 +157,7 @@ class Workload:
             self.perform("secret_fault", file.ledger, flags=flags)
         elif index % POOL_CHUNK_PAGES == 0:
             # Stacks are aligned to their size, which leaves holes that a chunk's bookkeeping fits into.
-            holes = frozenset[str]() if not self.alone else frozenset(("no_vmap_holes",))
+            holes = frozenset(("eager_vmap", "no_vmap_holes") if self.alone else ("eager_vmap",))
             self.perform("pool_chunk", file.ledger, flags=flags | holes)
         elif flags:
             self.perform("read_fault", mapping)
@@ -207,7 +207,7 @@ class Workload:
         for pipe in pipes[::4]:
             self.state.perform("close_pipe", pipe)
         self.open_pipes = len(pipes) - len(pipes[::4])
-        self.state.end_grace_period(1 << 62, alone=False)
+        self.state.end_grace_period(1 << 62)
         self.state.restart_clock()
 
     def _one_memfd(self) -> None:
@@ -273,9 +273,9 @@ class Workload:
         for child, _ in self.tasks:
             self.perform("reap", child)
         now_ns = self.time_ns(self.secret_pages)
-        while (due := self.state.next_grace_ns(alone=False)) is not None:
+        while (due := self.state.next_grace_ns()) is not None:
             now_ns = max(due, now_ns)
-            self.out += self.state.end_grace_period(now_ns, alone=False)
+            self.out += self.state.end_grace_period(now_ns)
         return self.out
 
     def _touch_shared_page(self, child: Ledger) -> None:

@@ -1,0 +1,173 @@
+"""The memory of a machine as its kernel tells of it: zones, free blocks, and page by page where flags can be read."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from models.host import procfs
+from models.host.page_flags import BUDDY, PGTABLE, BlockEvidence, evidence, marked, unmarked_pages
+from models.host.pageblock_types import fit_types
+from models.host.snapshot_taking import Taking
+from models.host.sources import Captured, Unreadable
+from models.machine.page_runs import encode_pages, encode_runs, runs_of
+from models.machine.snapshot import FreeCounts, PageblockCounts, PageSnapshot, PerCpuSnapshot, ZoneSnapshot
+
+__all__ = ["MemoryState", "free_counts", "memory_state"]
+
+_TYPES = {"Unmovable", "Movable", "Reclaimable", "HighAtomic", "CMA", "Isolate"}
+
+
+class MemoryState(NamedTuple):
+    """Zones, free blocks and pages, read in one go."""
+
+    zones: list[ZoneSnapshot]
+    typed: procfs.PageTypes | None
+    pages: PageSnapshot | None
+
+
+def memory_state(take: Taking) -> MemoryState:
+    """Read what changes while one reads it, some times over, and keep the reading that agrees best with itself."""
+    best: MemoryState | None = None
+    for _ in range(1 if isinstance(take.sources, Captured) or not take.sources.live else _READINGS):
+        zones = _zones(take)
+        typed = _read_types(take)
+        pages, why = _pages(take, zones, typed)
+        if best is None or (pages is not None and best.pages is not None and pages.misfit < best.pages.misfit):
+            best = MemoryState(zones, typed, pages)
+        if pages is None:
+            take.note("pages", "nothing", f"{why}: where free blocks lie is drawn at random")
+            return best
+        blocks = 0 if typed is None else sum(sum(n) for (_, _, kind), n in typed.free.items() if kind != "Movable")
+        if pages.misfit <= _GOOD_FIT * blocks:
+            break
+    assert best is not None
+    assert best.pages is not None
+    known = "; those given back just before the run come first, less what others take" if best.pages.given_back else ""
+    take.note(
+        "pages", "/proc/kpageflags",
+        f"types of pageblocks are inferred from what lies in them; {best.pages.misfit} free blocks fit "
+        f"no count. The order inside a list, and what per-CPU lists hold, cannot be read{known}",
+    )  # fmt: skip
+    return best
+
+
+_READINGS = 4
+_GOOD_FIT = 0.05
+
+
+def _pages(take: Taking, zones: list[ZoneSnapshot], typed: procfs.PageTypes | None) -> tuple[PageSnapshot | None, str]:
+    if not zones or typed is None:
+        return None, "no zones" if not zones else take.provenance["free_blocks"].gap
+    end_pfn = max(zone.end_pfn for zone in zones)
+    try:
+        data = take.sources.words("kpageflags", 0, end_pfn)
+    except Unreadable as reason:
+        return None, str(reason)
+    flags = np.zeros(end_pfn, np.uint64)
+    known = np.frombuffer(data[: len(data) // 8 * 8], np.uint64)
+    flags[: len(known)] = known
+    size = 1 << min(typed.pageblock_order, 10)
+    masks = {"free": marked(flags, BUDDY), "unmarked": unmarked_pages(flags, size), "tables": marked(flags, PGTABLE)}
+    taken, given = np.zeros(end_pfn, bool), []
+    if isinstance(take.sources, Captured):
+        if take.sources.earlier is not None:
+            masks["recent"] = masks["unmarked"] & ~take.sources.earlier[:end_pfn]
+        for cpu, pfns in take.sources.given_back:
+            taken[pfns] = True
+            given.append((cpu, encode_pages(pfns)))
+    types, misfit = _block_types(evidence(flags, size, taken), size, zones, typed)
+    runs = {name: encode_runs(runs_of(mask)) for name, mask in masks.items()}
+    return PageSnapshot(**runs, given_back=tuple(given), types=tuple(types), misfit=misfit), ""
+
+
+def _block_types(
+    seen: BlockEvidence, block_pages: int, zones: list[ZoneSnapshot], typed: procfs.PageTypes
+) -> tuple[list[tuple[int, int, Any]], int]:
+    """Return runs of pageblocks of one type [first, count, type], and how many free blocks fit no count."""
+    types: list[tuple[int, int, Any]] = []
+    misfit = 0
+    for zone in zones:
+        blocks = typed.blocks.get((zone.node, zone.name), {})
+        counted = {
+            kind: np.array(found)
+            for (node, name, kind), found in typed.free.items()
+            if (node, name) == (zone.node, zone.name)
+        }
+        first, end = zone.start_pfn // block_pages, -(-zone.end_pfn // block_pages)
+        kinds, wrong = fit_types(seen, first, end, blocks, counted)
+        misfit += wrong
+        for at, kind in enumerate(kinds, first):
+            if types and types[-1][2] == kind and types[-1][0] + types[-1][1] == at:
+                types[-1] = (types[-1][0], types[-1][1] + 1, kind)
+            else:
+                types.append((at, 1, kind))
+    return types, misfit
+
+
+def _zones(take: Taking) -> list[ZoneSnapshot]:
+    found = take.read("zones", "zoneinfo", procfs.parse_zoneinfo) or []
+    zones = []
+    for zone in found:
+        values = zone.fields
+        try:
+            pagesets = tuple(_pageset(cpu, lists) for cpu, lists in sorted(zone.pagesets.items()))
+            sizes = {name: values[name] for name in _ZONE_FIELDS}
+            zones.append(
+                ZoneSnapshot(node=zone.node, name=zone.name, protection=zone.protection, pagesets=pagesets, **sizes)
+            )
+        except KeyError as error:
+            raise procfs.ProcError("zoneinfo", f"zone {zone.name} of node {zone.node} has no field {error}") from None
+    late = [f"{zone.name} of node {zone.node}" for zone in zones if zone.managed < zone.present // 2]
+    if late:
+        gap = f"{', '.join(late)}: most of it is reserved or not yet given to the allocator"
+        take.note("zones", "/proc/zoneinfo", gap)
+    return zones
+
+
+def _pageset(cpu: int, lists: dict[str, int]) -> PerCpuSnapshot:
+    return PerCpuSnapshot(
+        cpu=cpu,
+        count=lists["count"],
+        high=lists["high"],
+        batch=max(1, lists["batch"]),
+        high_min=lists.get("high_min"),
+        high_max=lists.get("high_max"),
+        stat_threshold=lists.get("stat_threshold", 0),
+    )
+
+
+_ZONE_FIELDS = ("start_pfn", "spanned", "present", "managed", "free", "min", "low", "high")
+
+
+def _read_types(take: Taking) -> procfs.PageTypes | None:
+    return take.read("free_blocks", "pagetypeinfo", procfs.parse_pagetypeinfo)
+
+
+def free_counts(
+    take: Taking, typed: procfs.PageTypes | None
+) -> tuple[tuple[FreeCounts, ...], tuple[PageblockCounts, ...], int]:
+    """Return free blocks by type, pageblocks by type, and the pageblock order."""
+    if typed is not None:
+        counts = tuple(
+            FreeCounts(node=node, zone=zone, type=kind, blocks=blocks)
+            for (node, zone, kind), blocks in typed.free.items()
+            if kind in _TYPES and any(blocks)
+        )
+        blocks = tuple(
+            PageblockCounts(node=node, zone=zone, types={k: n for k, n in kinds.items() if k in _TYPES})
+            for (node, zone), kinds in typed.blocks.items()
+            if any(kinds.values())
+        )
+        return counts, blocks, min(typed.pageblock_order, 10)
+    why = take.provenance["free_blocks"].gap
+    plain = take.read("free_blocks", "buddyinfo", procfs.parse_buddyinfo)
+    if plain is None:
+        take.note("free_blocks", "nothing", f"{why}; {take.provenance['free_blocks'].gap}")
+        return (), (), 9
+    take.note("free_blocks", "/proc/buddyinfo", f"{why}: no migratetypes, nor the pageblock order, 9 is assumed")
+    counts = tuple(
+        FreeCounts(node=node, zone=zone, type=None, blocks=free) for (node, zone), free in plain.items() if any(free)
+    )
+    return counts, (), 9

@@ -1,0 +1,47 @@
+"""The recorded program's own doings take time and no pages for good."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from models.host.recorded_program import MAPPED_AT_START, Program
+from models.kernel.limits import UNLIMITED, User
+from models.kernel.mapping_tree import MappingTree
+from tests.models.kernel.machines import boot
+
+
+def test_what_is_mapped_at_the_start_is_in_order() -> None:
+    """A tree can be made of it: ascending ranges that do not overlap."""
+    assert all(first <= last for first, last in MAPPED_AT_START)
+    assert all(one[1] < other[0] for one, other in pairwise(MAPPED_AT_START))
+    assert MappingTree(MAPPED_AT_START, -1).height >= 1
+
+
+def test_reading_counters_takes_a_buffer_for_a_while() -> None:
+    """Nothing is kept of it."""
+    kernel = boot({"memory": 64 << 20, "cpus": 1})
+    task = kernel.first_task(User("nobody", memlock_pages=UNLIMITED, files_max=UNLIMITED))
+    cache = kernel.programs.caches["kmalloc_2k"]
+    program = Program(kernel, task, at_once=True)
+    before = int(kernel.state.caches[cache]["objects"])
+    for _ in range(20):
+        program.read(0)
+    assert int(kernel.state.caches[cache]["objects"]) == before
+    assert kernel.spent_ns > 0
+
+
+def test_a_look_up_takes_longer_the_more_is_mapped_behind_it() -> None:
+    """An entry of a process's page map is found by walking to the end of its page table."""
+    kernel = boot({"memory": 64 << 20, "cpus": 1})
+    task = kernel.first_task(User("nobody", memlock_pages=UNLIMITED, files_max=UNLIMITED))
+    program, spent = Program(kernel, task, at_once=True), []
+    for _ in range(8):
+        file = kernel.memfd_secret(task, 0)
+        kernel.ftruncate(file, 4)
+        mapping = kernel.mmap(task, file, 4, 0)
+        kernel.fault(task, mapping, 0, 4)
+        kernel.spent_ns = 0
+        program.look_up(file)
+        spent.append(kernel.spent_ns)
+    assert spent == sorted(spent)
+    assert spent[-1] > spent[0]
