@@ -22,6 +22,9 @@ recording, never averaged. This page is made by
 and a test checks that it is current. Where a cell holds two values, they are the simulated and the
 recorded one at the sample that is furthest off; where it holds a fraction, so many agree exactly. Values
 outside the tolerance are **bold**.
+
+What tiling and flushes cost is compared with published measurements in [costs_validation.md](costs_validation.md), with
+the distance of every figure that the model does not reproduce, and with a measured pointer chase in [tlb.md](tlb.md).
 """
 
 _MODES = {
