@@ -201,6 +201,8 @@ class Thread(OnCpu):
             KernelRefusal: as the system calls do.
         """
         kernel = self.system.kernel
+        if kernel.limits.global_pages is not None:
+            self.system.ranges.tell()  # the cap is checked here
         try:
             file = kernel.memfd_secret(self.task, self.cpu)
             kernel.ftruncate(file, pages)

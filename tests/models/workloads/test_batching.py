@@ -68,6 +68,14 @@ CASES: dict[str, dict[str, Any]] = {
         "kernel": {"secretmem": {"accounting": "per_user"}},
         "workloads": {f"file{i}": {"kind": "one_file", "pages": 500} for i in range(4)},
     },
+    "a cap that a system call meets": {
+        "machine": {"memory": "192MiB", "cpus": 5, "costs": "zen5_guest_2cpu"}, "seed": 208,
+        "kernel": {"secretmem": {"global_limit": "1MiB"}}, "users": {"other": {"memlock": "1TiB"}},
+        "workloads": {
+            "bomb": {"kind": "fork_bomb", "tasks": 182},
+            "file": {"kind": "one_file", "pages": 61_015, "start": 1_674_911, "hold": 0, "user": "other"},
+        },
+    },
     "a group's limit": {
         **machine(4), "groups": {"g": {"limit": "12MiB"}}, "users": {"user": {"group": "g", "memlock": "1TiB"}},
         "workloads": files(4, 1500),
