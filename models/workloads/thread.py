@@ -6,8 +6,9 @@ from typing import Final
 
 import simpy
 
-from models.kernel.entities import Mapping, SecretFile, Task
+from models.kernel.entities import Mapping, SecretFile
 from models.kernel.errors import FaultResult
+from models.kernel.limits import Group
 from models.workloads.burst import ANON, SECRET, TABLE, next_fault, set_range
 from models.workloads.cpus import SLICE_NS
 from models.workloads.on_cpu import OnCpu
@@ -170,9 +171,7 @@ class Thread(OnCpu):
             # It spins, and every tick the scheduler gives its CPU to whoever can make use of it: others go on.
             self.sleep()
             yield system.env.event()
-        system.ranges.tell()
-        system.broods.disband()
-        yield from self._kill(system.kernel.oom_victim())
+        yield from self._kill(None)
 
     def _group_out_of_memory(self) -> Wait:
         """A charge met the limit of a control group: its OOM killer ends a task of the group; try again.
@@ -182,16 +181,23 @@ class Thread(OnCpu):
         """
         group = self.task.user.group
         full = None if group is None else group.over_limit() or group
-        self.system.ranges.tell()
-        self.system.broods.disband()
-        yield from self._kill(self.system.kernel.oom_victim(full))
+        yield from self._kill(full)
 
-    def _kill(self, victim: Task | None) -> Wait:
+    def _kill(self, full: Group | None) -> Wait:
+        """Let the OOM killer end a task, of a full control group if there is one, and wait a while.
+
+        Raises:
+            Killed: this task is the victim, or there is none.
+        """
+        system = self.system
+        system.ranges.tell()
+        system.broods.disband()
+        victim = system.kernel.oom_victim(full)
         if victim is None or victim is self.task:
             raise Killed("SIGKILL")
         victim.process.interrupt("SIGKILL")
         self.sleep()  # so that the victim can run, and die
-        yield self.system.env.timeout(_OOM_PAUSE_NS)
+        yield system.env.timeout(_OOM_PAUSE_NS)
         yield from self.run()
 
     def open_secret(self, pages: int) -> Wait:
