@@ -10,6 +10,7 @@ from models.kernel.pages.buddy import free_block
 from models.kernel.pages.fallback import ALLOC_NOFRAGMENT
 from models.kernel.pages.layout import MAX_ORDER, MOVABLE, Store
 from models.kernel.pages.lists import add_run, buddy_list
+from models.kernel.watermarks import TUNED_PER_CPU
 from models.kernel.zones import Zone
 from models.machine.machine import Machine
 
@@ -25,6 +26,7 @@ def boot_pages(machine: Machine, layout: BootLayout, profile: BootProfile) -> St
     )  # fmt: skip
     settings = store.config[0]
     settings["watermark_boost_factor"] = 15000
+    settings["tuned_per_cpu"] = profile.kernel_version >= TUNED_PER_CPU
     kinds = {zone.index for zone in layout.zones}
     settings["highest_kind"] = max(kinds)
     mixed = any(zone.name == "Normal" for zone in layout.zones) and len(kinds) > 1
@@ -49,6 +51,7 @@ def _set_marks(store: Store, number: int, zone: Zone) -> None:
     record["lowmem_reserve"][: len(marks.lowmem_reserve)] = marks.lowmem_reserve
     local = store.per_cpu[number]
     local["high"], local["batch"] = marks.pcp.high_min, marks.pcp.batch
+    local["high_min"], local["high_max"] = marks.pcp.high_min, marks.pcp.high_max
     local["stat_threshold"] = marks.stat_threshold
 
 

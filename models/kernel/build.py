@@ -31,6 +31,7 @@ from models.machine.snapshot import Snapshot
 __all__ = ["assemble", "boot_kernel", "set_costs"]
 
 _TYPES = {"unmovable": UNMOVABLE, "movable": MOVABLE, "reclaimable": RECLAIMABLE}
+KERNEL_VERSIONS = {"6.1": (6, 1), "6.7": (6, 7)}
 PAGE_BYTES = 4096
 
 
@@ -43,6 +44,8 @@ def boot_kernel(machine: Machine, config: KernelConfig, random: np.random.Genera
     if machine.snapshot is not None and machine.snapshot.free_blocks and machine.snapshot.zones:
         return _resume(machine, machine.snapshot, config, random)
     profile = load_boot_profile(config.boot)
+    if config.version is not None:
+        profile = profile.model_copy(update={"kernel_version": KERNEL_VERSIONS[config.version]})
     layout = boot_layout(machine, profile)
     pages, direct_map = boot_pages(machine, layout, profile), boot_direct_map(machine, layout)
     if config.report == "as_linux_6_1":

@@ -109,6 +109,8 @@ class KernelConfig(_Part):
         secretmem: policy and limits of secret memory.
         footprints: preset of what operations take besides.
         boot: boot profile: what the boot keeps, watermarks' options.
+        version: whose rules hold where they changed, in quotes: from `6.7` on per-CPU lists tune their high mark and
+            refills. None: the boot profile's, 6.1. A snapshot brings its own.
         state: memory at the start.
         merging: whether and when entries of the direct map become one again.
         compaction: how blocks of 2 MiB are made.
@@ -122,6 +124,7 @@ class KernelConfig(_Part):
     secretmem: SecretmemConfig = SecretmemConfig()
     footprints: str = "minimal_6_1"
     boot: str = "minimal"
+    version: Literal["6.1", "6.7"] | None = None
     state: StateConfig = StateConfig()
     merging: MergingConfig = MergingConfig()
     compaction: CompactionConfig = CompactionConfig()

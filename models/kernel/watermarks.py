@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isqrt
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = [
+    "TUNED_PER_CPU",
     "PcpMarks",
     "Watermarks",
     "lowmem_reserve",
@@ -25,6 +26,8 @@ __all__ = [
 
 #: Migratetypes with per-CPU lists: UNMOVABLE, MOVABLE, RECLAIMABLE.
 MIGRATE_PCPTYPES = 3
+TUNED_PER_CPU: Final = (6, 7)
+"""The first kernel whose per-CPU lists tune themselves."""
 #: From 6.7 a per-CPU high mark may grow to managed / 8 / CPUs.
 MIN_PERCPU_PAGELIST_HIGH_FRACTION = 8
 WATERMARK_SCALE_FACTOR = 10
@@ -119,7 +122,7 @@ def pcp_marks(managed: int, wmark_low: int, cpus: int, version: tuple[int, int] 
     """
     batch = zone_batchsize(managed)
     high = zone_highsize(wmark_low, cpus, batch)
-    if version < (6, 7):
+    if version < TUNED_PER_CPU:
         return PcpMarks(batch, high, high)
     return PcpMarks(batch, high, zone_highsize(managed // MIN_PERCPU_PAGELIST_HIGH_FRACTION, cpus, batch))
 

@@ -17,6 +17,7 @@ from models.kernel.pages.allocator import free_pages
 from models.kernel.pages.compaction import fragmentation_index
 from models.kernel.pages.fallback import LRU
 from models.kernel.pages.layout import (
+    BATCH_SCALE_MAX,
     HIGHATOMIC,
     MAX_ORDER,
     NONE,
@@ -29,7 +30,7 @@ from models.kernel.pages.layout import (
     zones,
 )  # fmt: skip
 from models.kernel.pages.lists import buddy_list, record
-from models.kernel.pages.percpu import BATCH_SCALE_MAX, drain
+from models.kernel.pages.percpu import drain
 from models.kernel.pages.watermark import watermark_ok
 from simcore.compiled import jit
 

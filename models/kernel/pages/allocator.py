@@ -6,7 +6,7 @@ from simcore.compiled import jit
 
 from .buddy import block_type, change_free_pages, free_block, smallest, zone_of
 from .fallback import ALLOC_NOFRAGMENT, LRU, take
-from .layout import HIGHATOMIC, ISOLATE, NONE, USED, pages, per_cpu, zone_at, zones
+from .layout import HIGHATOMIC, ISOLATE, NONE, USED, config, pages, per_cpu, zone_at, zones
 from .percpu import allowed, drain, list_index, put, refill, take_first
 from .watermark import ALLOC_HIGHATOMIC, ALLOC_NON_BLOCK, ALLOC_OOM, next_zone
 
@@ -28,7 +28,11 @@ ALLOC_DEFAULT: Final = 0x801
 @jit
 def take_per_cpu(handle: int, zone: int, cpu: int, order: int, migratetype: int, alloc_flags: int) -> int:
     """Take a block through a CPU's list, refilled when it is empty (`rmqueue_pcplist`)."""
-    per_cpu(handle, zone, cpu).free_factor >>= 1
+    local = per_cpu(handle, zone, cpu)
+    if config(handle).tuned_per_cpu:
+        local.free_count >>= 1
+    else:
+        local.free_factor >>= 1
     pfn = take_first(handle, zone, cpu, order, migratetype)
     if pfn == NONE and refill(handle, zone, cpu, order, migratetype, alloc_flags) > 0:
         pfn = take_first(handle, zone, cpu, order, migratetype)

@@ -12,7 +12,9 @@ from models.kernel.arena import header, reserve, slot_array
 from simcore.compiled import jit
 
 __all__ = [
+    "BATCH_SCALE_MAX",
     "CONFIG",
+    "COSTLY_ORDER",
     "FREE",
     "HIGHATOMIC",
     "ISOLATE",
@@ -60,6 +62,10 @@ MAX_ORDER: Final = 11
 """Number of orders, 0 to 10."""
 PCP_LISTS: Final = 14
 """Lists of one CPU and zone: three types of orders 0 to 3, and two of pageblock order (not movable, movable)."""
+COSTLY_ORDER: Final = 3
+"""The highest order with per-CPU lists, but for pageblock order."""
+BATCH_SCALE_MAX: Final = 5
+"""At most batch << 5 pages are moved between a CPU's lists and the buddy lists at once."""
 NONE: Final = -1
 """No page, no list."""
 
@@ -93,12 +99,15 @@ PER_CPU_LISTS: Final = np.dtype(
     [
         ("count", "<i8"), ("high", "<i8"), ("batch", "<i8"), ("free_factor", "<i8"),
         ("free_pages_diff", "<i8"), ("stat_threshold", "<i8"),
+        # From 6.7 on, see `models.kernel.pages.tuned_percpu`.
+        ("high_min", "<i8"), ("high_max", "<i8"), ("alloc_factor", "<i8"), ("free_count", "<i8"),
+        ("freed_high_order", "<i8"),
     ]
 )  # fmt: skip
 CONFIG: Final = np.dtype(
     [
         ("zones", "<i8"), ("cpus", "<i8"), ("nodes", "<i8"), ("pageblock_order", "<i8"),
-        ("huge_per_cpu_lists", "<i8"), ("watermark_boost_factor", "<i8"),
+        ("huge_per_cpu_lists", "<i8"), ("tuned_per_cpu", "<i8"), ("watermark_boost_factor", "<i8"),
         ("logging", "<i8"), ("log_used", "<i8"),
         ("movable_next", "<i8"), ("movable_end", "<i8"),
         ("capture_pfn", "<i8"), ("capture_order", "<i8"), ("captured", "<i8"),

@@ -1,19 +1,31 @@
-"""Per-CPU page lists: batch refill, first-in-first-out use, last-in-first-out reuse, drains [6.1]."""
+"""Per-CPU page lists: batch refill, first-in-first-out use, last-in-first-out reuse, drains [6.1].
 
-from typing import Final
+From 6.7 on the sizes of batches and the high mark follow `tuned_percpu`.
+"""
 
 from simcore.compiled import jit
 
 from .buddy import change_free_pages, free_block, smallest_pages
 from .fallback import take
-from .layout import MOVABLE, NONE, PCP_LISTS, PCP_TYPES, PER_CPU, USED, config, lists, pages, per_cpu, zones
+from .layout import (
+    BATCH_SCALE_MAX,
+    COSTLY_ORDER,
+    MOVABLE,
+    NONE,
+    PCP_LISTS,
+    PCP_TYPES,
+    PER_CPU,
+    USED,
+    config,
+    lists,
+    pages,
+    per_cpu,
+    zones,
+)  # fmt: skip
 from .lists import add_head, add_tail, per_cpu_list, record, remove
+from .tuned_percpu import pages_to_drain, refill_batch
 
 __all__ = ["allowed", "drain", "list_index", "put", "refill", "take_first"]
-
-COSTLY_ORDER: Final = 3
-BATCH_SCALE_MAX: Final = 5
-"""A drain takes at most batch << 5 pages, and so does one step of a complete drain."""
 
 
 @jit
@@ -46,7 +58,7 @@ def refill(handle: int, zone: int, cpu: int, order: int, migratetype: int, alloc
         Blocks added.
     """
     local = per_cpu(handle, zone, cpu)
-    batch = local.batch
+    batch = refill_batch(handle, zone, cpu, order) if config(handle).tuned_per_cpu else local.batch
     if batch > 1:
         batch = max(batch >> order, 2)
     index = per_cpu_list(handle, zone, cpu, list_index(order, migratetype))
@@ -106,6 +118,8 @@ def put(handle: int, zone: int, cpu: int, pfn: int, order: int, migratetype: int
     add_head(handle, per_cpu_list(handle, zone, cpu, list_index(order, listed_as)), pfn)
     local.count += 1 << order
     config(handle).per_cpu_pages += 1 << order
+    if config(handle).tuned_per_cpu:
+        return int(pages_to_drain(handle, zone, cpu, order))
     drain_all = local.free_factor > 0 and 0 < order <= COSTLY_ORDER
     high = 0 if drain_all else local.high
     if zones(handle)[zone].reclaim_active:
