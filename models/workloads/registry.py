@@ -14,6 +14,7 @@ from models.workloads.churn import Churn, ChurnConfig
 from models.workloads.files import ManyFiles, ManyFilesConfig, OneFile, OneFileConfig
 from models.workloads.fork_bomb import ForkBomb, ForkBombConfig
 from models.workloads.fragmenters import FRAGMENTERS, FragmenterConfig
+from models.workloads.others import Others, OthersConfig
 from models.workloads.probes import PROBES, ProbeConfig
 from models.workloads.spread import Spread, SpreadConfig
 from simcore.model import load_object
@@ -26,6 +27,7 @@ WORKLOADS: dict[str, type[Workload]] = {
     "fork_bomb": ForkBomb,
     "spread": Spread,
     "churn": Churn,
+    "others": Others,
     **FRAGMENTERS,
     **PROBES,
 }
@@ -67,7 +69,7 @@ class _OrOwn:
         return {"anyOf": [handler(schema), own]}
 
 
-_Basic = OneFileConfig | ManyFilesConfig | ForkBombConfig | SpreadConfig | ChurnConfig
+_Basic = OneFileConfig | ManyFilesConfig | ForkBombConfig | SpreadConfig | ChurnConfig | OthersConfig
 _BuiltIn = _Basic | FragmenterConfig | ProbeConfig
 AnyWorkload = SerializeAsAny[Annotated[Annotated[_BuiltIn, Field(discriminator="kind")], _OrOwn()]]
 """The configuration of a workload of any kind."""

@@ -1,0 +1,41 @@
+"""Processes beside the experiment: they move the place of the next free page, and nothing else."""
+
+from typing import Any
+
+from simcore.result import Result
+from simcore.run import run
+
+MACHINE = {"memory": "4GiB", "cpus": 2}
+
+
+def _run(**others: Any) -> Result:
+    workloads: dict[str, Any] = {"w": {"kind": "one_file", "pages": 512, "rate": 1000.0}}
+    if others:
+        workloads["others"] = {"kind": "others", "rate": 1000.0, **others}
+    return run({"model": "direct_map", "machine": MACHINE, "workloads": workloads})
+
+
+def test_they_take_and_give_back_kernel_pages() -> None:
+    """What they hold in the end is missing from free memory; the direct map is split by secret pages alone."""
+    alone, beside = _run(), _run(steps=200, slots=4, pages=[8, 8])
+    summary = beside.summary
+    taken, back = summary["workloads.others.taken"], summary["workloads.others.given_back"]
+    assert 0 < taken // 8 - back <= 4
+    assert taken // 8 + back == 200
+    free = [int(one.series["memory.free_bytes"][-1] + one.series["memory.per_cpu_bytes"][-1]) for one in (alone, beside)]
+    assert free[0] - free[1] >= 8 * 4096 * (taken // 8 - back)
+    assert summary["direct_map.level2_splits"] <= 2 + alone.summary["direct_map.level2_splits"]
+
+
+def test_by_themselves_they_split_nothing() -> None:
+    """They ask for no change of the direct map."""
+    summary = run({"model": "direct_map", "machine": MACHINE, "workloads": {"o": {"kind": "others"}}}).summary
+    assert summary["direct_map.level2_splits"] == 0
+    assert summary["direct_map.unmapped_bytes"] == 0
+
+
+def test_without_memory_they_are_refused() -> None:
+    """Counted, and the pages got on the way given back."""
+    others = {"kind": "others", "pages": [1 << 16, 1 << 16], "steps": 64, "slots": 1 << 20}
+    summary = run({"model": "direct_map", "machine": {"memory": "1GiB"}, "workloads": {"o": others}}).summary
+    assert summary["workloads.o.refused_ENOMEM"] > 0
