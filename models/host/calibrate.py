@@ -20,7 +20,6 @@ from models.host.pointer_chase import chase_ns
 from models.host.procfs import parse_cpuinfo
 from models.host.scatter import scatter_request
 from models.host.sources import Sources, Unreadable
-from models.host.split_regions import note_regions
 from models.machine.costs import CostPreset
 
 __all__ = ["AGREEMENT", "Calibration", "calibrate_here", "describe", "disagreement"]
@@ -85,15 +84,12 @@ def calibrate_here(rounds: int, pages: int, scatter: int = 0) -> Calibration:
     cpus = sorted(os.sched_getaffinity(0))
     request = {
         "do": "measure", "rounds": rounds, "pages": pages, "cpu": cpus[0], "others": cpus[1:], "limits": limits,
-        "frames": os.geteuid() == 0,
     }  # fmt: skip
     halves: list[dict[str, list[float]]] = []
 
     def measure() -> None:
         for _ in range(2):
-            answer = ask_worker(request)
-            note_regions(answer["frames"])
-            halves.append(answer["figures"])
+            halves.append(ask_worker(request)["figures"])
 
     if scatter:
         ask_worker(scatter_request(scatter, 2 * pages + 8 * scatter, os.getpid(), cpus=cpus[:1]), measure)

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from models.host import procfs
+from models.host.capture import Capture, Captured
 from models.host.live import LiveRun, run_live, to_result
 from models.host.live_comparison import (
     LiveComparison,
     compare_live,
     free_share,
+    others_beside,
     simulation_of,
 )
 from models.host.live_counters import live_counters, simulated_counters
 from models.host.live_plan import LivePlan
 from models.host.live_worker import ask_worker
 from models.host.scatter import free_split_regions, scatter_request
-from models.host.settling import plan_settling
 from models.host.snapshot import take_snapshot
 from models.host.snapshot_file import to_yaml
-from models.host.sources import Captured, Sources, Unreadable, capture, page_tables_now, unmarked_now
-from models.host.split_regions import known_regions
+from models.host.sources import Unreadable
 from models.machine.snapshot import Snapshot
 from simcore.experiment import Experiment
 from simcore.result import Result
 from simcore.run_directory import write_atomically
 from simcore.simulation import simulate
+from simcore.streams import Streams
 from simcore.units import format_bytes
 
 __all__ = ["Outcome", "compare_here", "run_captured"]
@@ -48,7 +49,7 @@ class Outcome:
 def run_captured(
     wanted: LivePlan, scatter: int = 0, seed: int = 0, report: Callable[[str], None] = lambda text: None
 ) -> tuple[LiveRun, Captured]:
-    """Run on the kernel, and return what its files said when the run was about to begin.
+    """Run on the kernel, and return the state of the machine when the run was about to begin.
 
     Args:
         wanted: what to run.
@@ -57,40 +58,39 @@ def run_captured(
         report: told what else is taken.
     """
     kept: list[tuple[LiveRun, Captured]] = []
-    frames = max((zone.fields["start_pfn"] + zone.fields["spanned"] for zone in _zones()), default=0)
-    buffer = bytearray(8 * frames) if os.access("/proc/kpageflags", os.R_OK) else bytearray()
-    # Who may not read page flags may not look frames up either.
-    settling = plan_settling(wanted) if buffer else None
-    if settling is not None:
-        report(settling.statement)
-    tables, known, earlier = page_tables_now(), known_regions(), unmarked_now(buffer)
+    with Capture() as capture:
 
-    def run() -> None:
-        captured: list[Captured] = []
-        live = run_live(wanted, lambda: captured.append(capture(buffer)), settling=settling)
-        found = replace(
-            captured[0], known_4k=known, earlier=earlier, page_tables=tables, given_back=tuple(live.given_back)
-        )
-        kept.append((live, found))
+        def run() -> None:
+            captured: list[Captured] = []
+            live = run_live(wanted, lambda: captured.append(capture.now()))
+            kept.append((live, captured[0]))
 
-    if scatter:
-        cpus = sorted(os.sched_getaffinity(0))
-        request = scatter_request(
-            scatter, 2 * plan_settling(wanted).pages, seed,
-            cpus=cpus if wanted.tasks else cpus[:1], split_regions=free_split_regions(buffer, known),
-        )  # fmt: skip
-        report(f"before that {format_bytes((request['leftovers'] + 512 * scatter) * 4096)} of kernel memory is held")
-        ask_worker(request, run)
-    else:
-        run()
+        if scatter:
+            request = _scattering(wanted, scatter, seed, capture)
+            held_bytes = (request["leftovers"] + 512 * scatter) * 4096
+            report(f"before that {format_bytes(held_bytes)} of kernel memory is held")
+            ask_worker(request, run)
+        else:
+            run()
     return kept[0]
 
 
-def _zones() -> list[procfs.ZoneInfo]:
+def _scattering(wanted: LivePlan, regions: int, seed: int, capture: Capture) -> dict[str, Any]:
+    """Return the request to scatter more free kernel memory than a run takes."""
+    cpus = sorted(os.sched_getaffinity(0))
+    before = capture.now()
     try:
-        return procfs.parse_zoneinfo(Sources().text("zoneinfo"))
-    except (Unreadable, procfs.ProcError):
-        return []
+        split = free_split_regions(before.lists().buddy, before.tiles())
+    except Unreadable:
+        split = 0
+    given_back = 2 * (wanted.kernel_pages + wanted.kernel_pages // 4 + _OTHERS_PAGES)
+    return scatter_request(
+        regions, given_back, seed, cpus=cpus if wanted.tasks else cpus[:1], split_regions=split
+    )
+
+
+_OTHERS_PAGES = 256
+"""What a process or two of somebody else may take."""
 
 
 def compare_here(
@@ -106,8 +106,8 @@ def compare_here(
     """Compare an experiment on this machine with its simulation.
 
     The machine is read when the run is about to begin, and looked at afterwards: other processes change the free lists
-    all the time, and so would this one. The simulations know the snapshot alone. What it does not tell (order of lists,
-    per-CPU lists, regions at 4K) is drawn anew for each.
+    all the time, and so would this one. The simulations know the snapshot alone. What it does not tell is drawn anew
+    for each: as root little more than what other processes take, else the order of lists, per-CPU lists, regions at 4K.
 
     Args:
         experiment: has one workload.
@@ -130,11 +130,17 @@ def compare_here(
     real = to_result(run, experiment)
     real.save(out / "real")
     accounting = snapshot.secretmem.accounting
-    simulated = []
+    simulated: list[Result] = []
     for number in range(placements):
         report(f"simulating placement {number + 1} of {placements}")
         seed = experiment.keys.seed + number
-        again = simulation_of(experiment, path, seed, costs=costs, accounting=accounting, root=os.geteuid() == 0)
+        others = None
+        if simulated:  # in the first one the machine is quiet
+            lasts_ns = int(simulated[0].summary["simulated_ns"])
+            others = others_beside(wanted.kernel_pages, lasts_ns, Streams(seed).get("host.others"))
+        again = simulation_of(
+            experiment, path, seed, costs=costs, accounting=accounting, root=os.geteuid() == 0, others=others
+        )
         simulated.append(simulate(again))
     simulated[0].save(out / "simulated")
     kernel = f"Linux {snapshot.kernel.release}" if snapshot.kernel.version >= (6, 7) else ""

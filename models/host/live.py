@@ -19,8 +19,6 @@ import pyarrow as pa
 from models.host import procfs
 from models.host.live_plan import LivePlan, LiveRefusalError, check
 from models.host.live_worker import ask_worker
-from models.host.settling import Settling
-from models.host.split_regions import note_regions
 from simcore.environment import Environment
 from simcore.errors import ConfigError
 from simcore.expect import evaluate
@@ -63,7 +61,6 @@ class LiveRun:
         refused: the error that ended the workload early, or None.
         zoneinfo: /proc/zoneinfo at the start.
         wall_s: how long it took, sampling included.
-        given_back: by CPU, frames of kernel pages in the order in which they were given back just before it began.
     """
 
     plan: LivePlan
@@ -72,21 +69,14 @@ class LiveRun:
     refused: str | None
     zoneinfo: Sequence[procfs.ZoneInfo]
     wall_s: float
-    given_back: Sequence[tuple[int, np.ndarray[Any, np.dtype[np.int64]]]] = ()
 
 
-def run_live(
-    wanted: LivePlan,
-    before: Callable[[], None] | None = None,
-    *,
-    settling: Settling | None = None,
-) -> LiveRun:
+def run_live(wanted: LivePlan, before: Callable[[], None] | None = None) -> LiveRun:
     """Run a workload on this kernel. Splits that it causes last until the machine reboots.
 
     Args:
         wanted: what to run.
         before: called just before it begins, when everything else is in place.
-        settling: what is taken first, held while ``before`` is called, and given back just before the workload begins.
 
     Raises:
         LiveRefusalError: This machine does not allow it.
@@ -103,19 +93,16 @@ def run_live(
             "limits": limits,
             "cpu": min(os.sched_getaffinity(0)) if single else None,
             "frames": os.geteuid() == 0,
-            "settle": {} if settling is None else settling.request,
         },
         before,
     )
     samples = [_parse(sample) for sample in answer["samples"]]
     frames = np.array(answer["frames"], np.int64)
-    note_regions(frames.tolist())
     zones = procfs.parse_zoneinfo(answer["samples"][0]["files"]["zoneinfo"])
     refused = None
     if answer["error"] is not None:
         refused = f"{answer['error']['text']} {answer['error']['what']}".strip()
-    given_back = [(int(cpu), np.array(pfns, np.int64)) for cpu, pfns in answer["given_back"]]
-    run = LiveRun(wanted, samples, frames, refused, zones, perf_counter() - began, given_back)
+    run = LiveRun(wanted, samples, frames, refused, zones, perf_counter() - began)
     if refused is not None and not any(sample.secret_pages for sample in samples):
         raise LiveRefusalError(f"the kernel refused before the first secret page: {refused}")
     return run

@@ -27,6 +27,7 @@ __all__ = ["MAX_TASKS", "LivePlan", "LiveRefusalError", "check", "plan"]
 PAGE_BYTES = 4096
 MAX_TASKS = 64
 _TASK_BYTES = 600 * 1024  # stack, page tables and copied pages of one forked interpreter
+_TASK_KERNEL_PAGES = 20  # of these, what the kernel takes for itself
 _MEMORY_SHARE = 0.5
 _CAP_IPC_LOCK = 14
 
@@ -61,6 +62,12 @@ class LivePlan:
     def memory_bytes(self) -> int:
         """Most memory held at once."""
         return self.secret_pages * PAGE_BYTES + self.tasks * _TASK_BYTES + self.filler_bytes
+
+    @property
+    def kernel_pages(self) -> int:
+        """About as many unmovable pages as it takes: secret pages, what tasks consist of, and such filler."""
+        filler = self.filler_bytes // PAGE_BYTES if self.workload.get("filler") in {"page_tables", "pipe"} else 0
+        return self.secret_pages + self.tasks * _TASK_KERNEL_PAGES + filler
 
     @property
     def statement(self) -> str:

@@ -40,8 +40,7 @@ def ask_worker(request: Mapping[str, Any], before: Callable[[], None] | None = N
 
     Args:
         request: what `models.host.worker` takes.
-        before: called when the worker has all it needs and waits, just before it begins. A worker that is asked to
-            settle holds the pages then that it gives back before it begins.
+        before: called when the worker has all it needs and waits, just before it begins.
 
     The worker leads a session of its own. However this function ends, the whole session is killed and collected before
     it does; if this process is killed itself, the kernel kills the worker, and its children with it.
@@ -65,7 +64,7 @@ def ask_worker(request: Mapping[str, Any], before: Callable[[], None] | None = N
                 assert worker.stdout is not None
                 worker.stdin.write((json.dumps({**request, "parent": os.getpid()}) + "\n").encode())
                 worker.stdin.flush()
-                if worker.stdout.readline() in {b"ready\n", b"held\n"} and before is not None:
+                if worker.stdout.readline() == b"ready\n" and before is not None:
                     before()
                 output, errors = worker.communicate(b"go\n")
             finally:

@@ -20,16 +20,12 @@ PGTABLE: Final = 26
 
 
 class BlockEvidence(NamedTuple):
-    """What lies in each pageblock, pages; and its free blocks by order, shape (blocks, 11).
-
-    ``taken``: pages that were taken as kernel memory just now.
-    """
+    """What lies in each pageblock, pages; and its free blocks by order, shape (blocks, 11)."""
 
     lru: NDArray[np.int64]
     slab: NDArray[np.int64]
     tables: NDArray[np.int64]
     unmarked: NDArray[np.int64]
-    taken: NDArray[np.int64]
     free: NDArray[np.int64]
 
 
@@ -52,13 +48,12 @@ def unmarked_pages(flags: NDArray[np.uint64], block_pages: int) -> NDArray[np.bo
     return unmarked
 
 
-def evidence(flags: NDArray[np.uint64], block_pages: int, taken: NDArray[np.bool_] | None = None) -> BlockEvidence:
+def evidence(flags: NDArray[np.uint64], block_pages: int) -> BlockEvidence:
     """Count what lies in each pageblock of a machine whose page frames start at 0.
 
     Args:
         flags: of every page frame.
         block_pages: pages of a pageblock.
-        taken: pages that were taken as kernel memory just now; None: none.
     """
     whole = -(-len(flags) // block_pages) * block_pages
     padded = np.zeros(whole, np.uint64)
@@ -75,7 +70,4 @@ def evidence(flags: NDArray[np.uint64], block_pages: int, taken: NDArray[np.bool
     free = np.zeros((blocks, MAX_ORDER + 1), np.int64)
     np.add.at(free, (pfns // block_pages, orders), 1)
     tables, unmarked = marked(padded, PGTABLE), unmarked_pages(padded, block_pages)
-    ours = np.zeros(whole, bool)
-    if taken is not None:
-        ours[: len(taken)] = taken
-    return BlockEvidence(per_block(lru), per_block(slab), per_block(tables), per_block(unmarked), per_block(ours), free)
+    return BlockEvidence(per_block(lru), per_block(slab), per_block(tables), per_block(unmarked), free)

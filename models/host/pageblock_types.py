@@ -19,7 +19,6 @@ __all__ = ["fit_types"]
 
 _NAMES: Final = ("Movable", "Unmovable", "Reclaimable")
 _SWEEPS: Final = 12
-_CERTAIN: Final = 100
 _EVIDENCE_PAGES: Final = 0.2
 """Pages of misfit that outweigh a page of evidence: one for each five."""
 
@@ -29,9 +28,9 @@ def fit_types(
 ) -> tuple[list[str], int]:
     """Give each pageblock of a zone a type, so that the types' numbers and free blocks come out as counted.
 
-    A first choice goes by what lies in a block: page tables and unmarked pages speak for UNMOVABLE, those taken just
-    now as good as prove it, slab pages alone speak for RECLAIMABLE, user and file pages for MOVABLE. Swaps of two
-    blocks then bring the free blocks of each type nearer to the counts.
+    A first choice goes by what lies in a block: page tables and unmarked pages speak for UNMOVABLE, slab pages
+    alone for RECLAIMABLE, user and file pages for MOVABLE. Swaps of two blocks then bring the free blocks of each type
+    nearer to the counts.
 
     Args:
         seen: of all pageblocks.
@@ -44,11 +43,11 @@ def fit_types(
         Type of each block, and how many free blocks that are not movable fit no count.
     """
     count = end - first
-    lru, slab, tables, unmarked, taken = (part[first:end] for part in seen[:5])
+    lru, slab, tables, unmarked = (part[first:end] for part in seen[:4])
     have = seen.free[first:end, :10]  # a block of order 10 covers two pageblocks, and is movable almost always
     used = lru + slab + tables + unmarked
-    unmovable = _CERTAIN * taken + 8 * tables + unmarked + 0.2 * slab - 0.5 * lru
-    reclaimable = slab - _CERTAIN * taken - 4.0 * tables - unmarked - lru
+    unmovable = 8 * tables + unmarked + 0.2 * slab - 0.5 * lru
+    reclaimable = slab - 4.0 * tables - unmarked - lru
     types = np.zeros(count, np.int64)
     for number, score in ((1, unmovable), (2, reclaimable)):
         eligible = np.flatnonzero((types == 0) & (used > 0))

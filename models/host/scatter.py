@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models.host.page_flags import BUDDY, marked
+from models.host.kernel_memory.free_lists import BuddyList
 from models.host.procfs import ProcError, parse_meminfo, parse_pagetypeinfo, parse_zoneinfo
 from models.host.sources import Sources, Unreadable
 
@@ -15,7 +15,7 @@ __all__ = ["free_split_regions", "scatter_request"]
 
 
 _MOST_LEFTOVERS = 1 << 18
-_REGION_PAGES = 512
+_REGION_SHIFT = 9
 
 
 def scatter_request(
@@ -31,7 +31,7 @@ def scatter_request(
         split_regions: free regions that are at 4K already: what was given back last is handed out first, so they would
             be taken again.
     """
-    leftovers = _leftovers() + _listed(cpus) + _REGION_PAGES * split_regions
+    leftovers = _leftovers() + _listed(cpus) + (split_regions << _REGION_SHIFT)
     return {
         "do": "scatter",
         "leftovers": min(leftovers, _MOST_LEFTOVERS, _available_pages() // 4),
@@ -49,13 +49,17 @@ def _available_pages() -> int:
         return 0
 
 
-def free_split_regions(flags: bytearray, known_4k: tuple[int, ...]) -> int:
-    """Return how many regions at 4K are free as a whole, by what `/proc/kpageflags` said; 0 where it said nothing."""
-    if not flags:
-        return 0
-    words = np.frombuffer(flags, np.uint64)
-    whole = (words[pfn : pfn + _REGION_PAGES] for pfn in known_4k if pfn + _REGION_PAGES <= len(words))
-    return sum(bool(marked(region, BUDDY).all()) for region in whole)
+def free_split_regions(lists: Sequence[BuddyList], tiles: Sequence[tuple[int, int, int]]) -> int:
+    """Return how many regions at 4K are free as a whole."""
+    free = [
+        (listed.pfns >> _REGION_SHIFT)[:, None] + np.arange(1 << listed.order >> _REGION_SHIFT)
+        for listed in lists
+        if listed.order >= _REGION_SHIFT
+    ]
+    split = [np.arange(start, start + pages) >> _REGION_SHIFT for start, pages, level in tiles if level == 1]
+    none = np.zeros(0, np.int64)
+    whole = np.concatenate([none, *(regions.ravel() for regions in free)])
+    return int(np.isin(whole, np.concatenate([none, *split])).sum())
 
 
 def _leftovers() -> int:

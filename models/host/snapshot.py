@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from models.host import procfs
+from models.host.capture import Capture
 from models.host.cpuid import tlb_report
 from models.host.page_table_dump import parse_direct_map_tiles
 from models.host.secretmem_probe import probe_secretmem
 from models.host.snapshot_memory import free_counts, memory_state
 from models.host.snapshot_taking import Taking
-from models.host.sources import PAGE_TABLES, Captured, Sources, Unreadable
-from models.host.split_regions import known_regions
+from models.host.sources import PAGE_TABLES, Sources, Unreadable
 from models.machine.memory import Arch, MemoryMap
 from models.machine.snapshot import (
     DirectMapSnapshot,
@@ -27,12 +28,15 @@ __all__ = ["take_snapshot"]
 
 
 def take_snapshot(sources: Sources | None = None) -> Snapshot:
-    """Read a machine.
+    """Read a machine: this one, as it is now, or one whose files are somewhere else.
 
     Raises:
         SimcoreError: Not even its memory and its CPUs can be read.
     """
-    take = Taking(sources or Sources())
+    if sources is None:
+        with Capture() as capture:
+            sources = capture.now()
+    take = Taking(sources)
     meminfo = take.read("direct_map", "meminfo", procfs.parse_meminfo) or {}
     processors = take.read("cpus", "cpuinfo", procfs.parse_cpuinfo)
     if not processors or not meminfo:
@@ -67,6 +71,7 @@ def take_snapshot(sources: Sources | None = None) -> Snapshot:
         free_blocks=counts,
         pageblocks=blocks,
         pages=state.pages,
+        lists=state.lists,
         kernel_pages=(meminfo.get("VmallocUsed", 0) + meminfo.get("Percpu", 0)) // 4,
         provenance=take.provenance,
     )
@@ -147,21 +152,29 @@ def _direct_map(take: Taking, meminfo: dict[str, int], vmstat: dict[str, int]) -
         take.note("direct_map", "/proc/meminfo", "no DirectMap lines on this architecture")
     if splits["level2_splits"] is None:
         take.note("splits", "/proc/vmstat", "no direct_map_* counters (x86, 5.13 and later have them)")
-    tiles, why = None, f"/sys/{PAGE_TABLES} has no direct map"
+    tiles = _tiles(take)
+    return DirectMapSnapshot(tiles=None if tiles is None else tuple(tiles), **sizes, **splits)
+
+
+def _tiles(take: Taking) -> Sequence[tuple[int, int, int]] | None:
+    """Return the tiling from the kernel's dump of its page tables, else from the tables themselves, else None."""
+    reasons = []
     try:
         tiles = parse_direct_map_tiles(take.sources.sys_text(PAGE_TABLES))
+        if tiles is not None:
+            take.note("tiles", f"/sys/{PAGE_TABLES}")
+            return tiles
+        reasons.append(f"/sys/{PAGE_TABLES} has no direct map")
     except Unreadable as reason:
-        why = str(reason)
-    if tiles is not None:
-        take.note("tiles", f"/sys/{PAGE_TABLES}")
-    else:
-        take.note("tiles", "nothing", f"{why}: which regions are at 4K is drawn at random")
-    known: tuple[int, ...] = ()
-    if tiles is None and take.sources.live:
-        known = take.sources.known_4k if isinstance(take.sources, Captured) else known_regions()
-    if known:
-        take.note("known_4k", "frames of earlier live runs since this boot")
-    return DirectMapSnapshot(tiles=None if tiles is None else tuple(tiles), known_4k=known, **sizes, **splits)
+        reasons.append(str(reason))
+    try:
+        found = take.sources.tiles()
+        take.note("tiles", "page tables in the kernel's memory (BPF)")
+        return found
+    except Unreadable as reason:
+        reasons.append(str(reason))
+    take.note("tiles", "nothing", f"{'; '.join(reasons)}: which regions are at 4K is drawn at random")
+    return None
 
 
 _SPLITS = ("level2_splits", "level3_splits", "level2_collapses", "level3_collapses")

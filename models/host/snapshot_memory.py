@@ -10,9 +10,18 @@ from models.host import procfs
 from models.host.page_flags import BUDDY, PGTABLE, BlockEvidence, evidence, marked, unmarked_pages
 from models.host.pageblock_types import fit_types
 from models.host.snapshot_taking import Taking
-from models.host.sources import Captured, Unreadable
+from models.host.sources import Unreadable
 from models.machine.page_runs import encode_pages, encode_runs, runs_of
-from models.machine.snapshot import FreeCounts, PageblockCounts, PageSnapshot, PerCpuSnapshot, ZoneSnapshot
+from models.machine.snapshot import (
+    BuddyListSnapshot,
+    FreeCounts,
+    ListSnapshot,
+    PageblockCounts,
+    PageSnapshot,
+    PerCpuListSnapshot,
+    PerCpuSnapshot,
+    ZoneSnapshot,
+)
 
 __all__ = ["MemoryState", "free_counts", "memory_state"]
 
@@ -20,41 +29,51 @@ _TYPES = {"Unmovable", "Movable", "Reclaimable", "HighAtomic", "CMA", "Isolate"}
 
 
 class MemoryState(NamedTuple):
-    """Zones, free blocks and pages, read in one go."""
+    """Zones, free blocks, pages and lists, as far as they are known."""
 
     zones: list[ZoneSnapshot]
     typed: procfs.PageTypes | None
     pages: PageSnapshot | None
+    lists: ListSnapshot | None
 
 
 def memory_state(take: Taking) -> MemoryState:
-    """Read what changes while one reads it, some times over, and keep the reading that agrees best with itself."""
-    best: MemoryState | None = None
-    for _ in range(1 if isinstance(take.sources, Captured) or not take.sources.live else _READINGS):
-        zones = _zones(take)
-        typed = _read_types(take)
-        pages, why = _pages(take, zones, typed)
-        if best is None or (pages is not None and best.pages is not None and pages.misfit < best.pages.misfit):
-            best = MemoryState(zones, typed, pages)
-        if pages is None:
-            take.note("pages", "nothing", f"{why}: where free blocks lie is drawn at random")
-            return best
-        blocks = 0 if typed is None else sum(sum(n) for (_, _, kind), n in typed.free.items() if kind != "Movable")
-        if pages.misfit <= _GOOD_FIT * blocks:
-            break
-    assert best is not None
-    assert best.pages is not None
-    known = "; those given back just before the run come first, less what others take" if best.pages.given_back else ""
-    take.note(
-        "pages", "/proc/kpageflags",
-        f"types of pageblocks are inferred from what lies in them; {best.pages.misfit} free blocks fit "
-        f"no count. The order inside a list, and what per-CPU lists hold, cannot be read{known}",
+    """Read what is known of the machine's memory."""
+    zones, typed = _zones(take), take.read("free_blocks", "pagetypeinfo", procfs.parse_pagetypeinfo)
+    lists = _lists(take)
+    pages, why = _pages(take, zones, typed)
+    if pages is None:
+        unknown = "where free blocks lie is drawn at random"
+        take.note("pages", "nothing", f"{why}: {unknown if lists is None else 'full pageblocks count as movable'}")
+    else:
+        gap = f"types of pageblocks are inferred from what lies in them; {pages.misfit} free blocks fit no count"
+        order = "the order inside a list, and what per-CPU lists hold, is drawn at random"
+        take.note("pages", "/proc/kpageflags", gap if lists is not None else f"{gap}; {order}")
+    return MemoryState(zones, typed, pages, lists)
+
+
+def _lists(take: Taking) -> ListSnapshot | None:
+    try:
+        found = take.sources.lists()
+    except Unreadable as reason:
+        take.note("lists", "nothing", str(reason))
+        return None
+    take.note("lists", "the kernel's memory (BPF)", "what others take between reading and running is drawn")
+    return ListSnapshot(
+        buddy=tuple(
+            BuddyListSnapshot(
+                node=one.node, zone=one.zone, order=one.order, type=one.migratetype, pfns=encode_pages(one.pfns)
+            )
+            for one in found.buddy
+        ),
+        per_cpu=tuple(
+            PerCpuListSnapshot(
+                node=one.node, zone=one.zone, cpu=one.cpu, order=one.order, type=one.migratetype,
+                pfns=encode_pages(one.pfns),
+            )
+            for one in found.per_cpu
+        ),
     )  # fmt: skip
-    return best
-
-
-_READINGS = 4
-_GOOD_FIT = 0.05
 
 
 def _pages(take: Taking, zones: list[ZoneSnapshot], typed: procfs.PageTypes | None) -> tuple[PageSnapshot | None, str]:
@@ -69,17 +88,10 @@ def _pages(take: Taking, zones: list[ZoneSnapshot], typed: procfs.PageTypes | No
     known = np.frombuffer(data[: len(data) // 8 * 8], np.uint64)
     flags[: len(known)] = known
     size = 1 << min(typed.pageblock_order, 10)
+    types, misfit = _block_types(evidence(flags, size), size, zones, typed)
     masks = {"free": marked(flags, BUDDY), "unmarked": unmarked_pages(flags, size), "tables": marked(flags, PGTABLE)}
-    taken, given = np.zeros(end_pfn, bool), []
-    if isinstance(take.sources, Captured):
-        if take.sources.earlier is not None:
-            masks["recent"] = masks["unmarked"] & ~take.sources.earlier[:end_pfn]
-        for cpu, pfns in take.sources.given_back:
-            taken[pfns] = True
-            given.append((cpu, encode_pages(pfns)))
-    types, misfit = _block_types(evidence(flags, size, taken), size, zones, typed)
     runs = {name: encode_runs(runs_of(mask)) for name, mask in masks.items()}
-    return PageSnapshot(**runs, given_back=tuple(given), types=tuple(types), misfit=misfit), ""
+    return PageSnapshot(**runs, types=tuple(types), misfit=misfit), ""
 
 
 def _block_types(
@@ -139,10 +151,6 @@ def _pageset(cpu: int, lists: dict[str, int]) -> PerCpuSnapshot:
 
 
 _ZONE_FIELDS = ("start_pfn", "spanned", "present", "managed", "free", "min", "low", "high")
-
-
-def _read_types(take: Taking) -> procfs.PageTypes | None:
-    return take.read("free_blocks", "pagetypeinfo", procfs.parse_pagetypeinfo)
 
 
 def free_counts(

@@ -18,7 +18,6 @@ from typing import Any
 
 from models.host.system_calls import die_with_parent, memfd_secret
 from models.host.worker_sampling import Sampler
-from models.host.worker_settle import settle
 from models.host.worker_workloads import WORKLOADS, Live
 
 __all__ = ["main", "perform"]
@@ -46,11 +45,7 @@ def perform(request: dict[str, Any]) -> dict[str, Any]:
     sampler.samples.clear()
     gc.collect()
     gc.disable()
-    given_back: list[tuple[int, list[int]]] = []
-    if request.get("settle"):
-        given_back = settle(request["settle"]["pages"], request["settle"]["cpus"], _wait)
-    else:
-        _wait()
+    _wait()
     config["began_s"] = time.monotonic()
     error = None
     sampler.start()
@@ -60,12 +55,12 @@ def perform(request: dict[str, Any]) -> dict[str, Any]:
         error = {"errno": refusal.errno, "what": refusal.filename or "", "text": refusal.strerror}
         sampler.sample("refused")
     sampler.sample("end")
-    return {"samples": sampler.samples, "frames": live.frames, "given_back": given_back, "error": error}
+    return {"samples": sampler.samples, "frames": live.frames, "error": error}
 
 
-def _wait(stage: str = "ready") -> None:
-    """Say how far it has come, and wait for the word."""
-    sys.stdout.write(f"{stage}\n")
+def _wait() -> None:
+    """Say that all is there, and wait for the word."""
+    sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
 

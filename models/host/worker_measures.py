@@ -13,7 +13,6 @@ from itertools import repeat
 from typing import Any
 
 from models.host.system_calls import die_with_parent, memfd_secret
-from models.host.worker_live import read_frames
 
 __all__ = ["measure"]
 
@@ -31,8 +30,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     """Return each figure's value in every round, and the frames of the first secret pages where they can be read.
 
     Args:
-        request: ``rounds``, ``pages`` of a secret file, ``cpu`` to stay on, ``others``: CPUs that may be kept busy,
-            ``frames``: whether frames can be read.
+        request: ``rounds``, ``pages`` of a secret file, ``cpu`` to stay on, ``others``: CPUs that may be kept busy.
     """
     os.sched_setaffinity(0, {request["cpu"]})
     pages, others = request["pages"], request["others"]
@@ -43,8 +41,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
             figures.setdefault(name, []).append(value)
 
     # First, while there are regions that are not at 4K: afterwards these pages' regions are.
-    singles, frames = _single_faults(pages, with_frames=request["frames"])
-    for name, values in singles.items():
+    for name, values in _single_faults(pages).items():
         for value in values:
             add(name, value)
     _secret_round(pages)
@@ -64,7 +61,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
             add(name, value)
         for name, value in _open_files().items():
             add(name, value)
-    return {"figures": figures, "frames": frames}
+    return {"figures": figures}
 
 
 def _system_call() -> float:
@@ -163,8 +160,8 @@ def _open_files() -> dict[str, float]:
     return {name: total / _FILES for name, total in took.items()}
 
 
-def _single_faults(pages: int, *, with_frames: bool) -> tuple[dict[str, list[float]], list[int]]:
-    """Faults one by one, told apart by what they split; and the frames that they got."""
+def _single_faults(pages: int) -> dict[str, list[float]]:
+    """Faults one by one, told apart by what they split."""
     vmstat = os.open("/proc/vmstat", os.O_RDONLY | os.O_CLOEXEC)
 
     def splits() -> tuple[int, int]:
@@ -188,14 +185,9 @@ def _single_faults(pages: int, *, with_frames: bool) -> tuple[dict[str, list[flo
             if after[0] == before[0] + 1:
                 figures["fault_with_1g_and_2m_split" if after[1] > before[1] else "fault_with_2m_split"].append(took)
             before = after
-        frames = []
-        if with_frames:
-            pagemap = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-            frames = read_frames(pagemap, memory, pages)
-            os.close(pagemap)
     os.close(file)
     os.close(vmstat)
-    return figures, frames
+    return figures
 
 
 def _forks() -> dict[str, float]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernel.pages.allocator import ALLOC_DEFAULT, free_pages
+from models.kernel.pages.allocator import ALLOC_DEFAULT
 from models.kernel.pages.fallback import ALLOC_NOFRAGMENT
 from models.kernel.pages.layout import (
     FREE,
@@ -17,12 +17,12 @@ from models.kernel.pages.layout import (
     PER_CPU,
     RECLAIMABLE,
     UNMOVABLE,
-    USED,
     Store,
 )
-from models.kernel.pages.lists import add_tail, buddy_list, per_cpu_list
+from models.kernel.pages.lists import buddy_list, per_cpu_list
+from models.kernel.snapshot_lists import append_blocks, fill_lists, let_others_take
 from models.kernel.snapshot_placement import Placement, place_blocks, read_pages
-from models.machine.page_runs import decode_pages
+from models.kernel.watermarks import TUNED_PER_CPU
 from models.machine.snapshot import Snapshot, ZoneSnapshot
 
 __all__ = ["snapshot_pages"]
@@ -33,9 +33,9 @@ _ZONE_KINDS = {"DMA": 0, "DMA32": 1, "Normal": 2, "Movable": 3, "Device": 4}
 def snapshot_pages(snapshot: Snapshot, cpus: int, nodes: int, random: np.random.Generator) -> Store:
     """Build the allocator of a machine as its snapshot found it.
 
-    Known: zones, marks, numbers of free blocks, and, where /proc/kpageflags could be read, where they lie. Drawn: the
-    order inside each list below the highest order, what per-CPU lists hold, and all positions where none are known.
-    Pages that were given back after the reading go through the allocator, and so to the heads of its lists.
+    Known: zones, marks, numbers of free blocks; where they lie, if /proc/kpageflags could be read; and the lists
+    themselves, if the kernel's memory could. Drawn is what is not: positions, the order inside each list below the
+    highest order, what per-CPU lists hold; and always what other processes take.
 
     Args:
         snapshot: has zones and free blocks.
@@ -49,50 +49,32 @@ def snapshot_pages(snapshot: Snapshot, cpus: int, nodes: int, random: np.random.
     store = Store(end_pfn, len(zones), cpus, nodes, snapshot.pageblock_order, huge_lists=huge)
     settings = store.config[0]
     settings["watermark_boost_factor"] = 15000
+    settings["tuned_per_cpu"] = snapshot.kernel.version >= TUNED_PER_CPU
     kinds = [_ZONE_KINDS[zone.name] for zone in zones]
     settings["highest_kind"] = max(kinds)
     mixed = 2 in kinds and len(set(kinds)) > 1
     settings["alloc_flags"] = ALLOC_DEFAULT | (ALLOC_NOFRAGMENT if mixed else 0)
-    known = None if snapshot.pages is None else read_pages(snapshot)
     for number, zone in enumerate(zones):
         _set_zone(store, number, zone, kinds[number])
-        placement = (
-            place_blocks(snapshot, zone, random) if known is None else known.within(zone.start_pfn, zone.end_pfn)
-        )
-        _fill_zone(store, number, zone, placement, random)
-        _fill_per_cpu(store, number, zone, placement, snapshot.kernel_pages or 0, random)
-        # What the kernel counts is what the lists hold; the snapshot's own count is of another moment.
-        free = int((np.int64(1) << placement.orders).sum())
-        store.zones[number]["free_pages"] = free
-        settings["free_pages"] += free
+    known = None if snapshot.pages is None else read_pages(snapshot)
+    if snapshot.lists is None:
+        for number, zone in enumerate(zones):
+            placement = (
+                place_blocks(snapshot, zone, random) if known is None else known.within(zone.start_pfn, zone.end_pfn)
+            )
+            _fill_zone(store, number, placement, random)
+            _fill_per_cpu(store, number, zone, placement, snapshot.kernel_pages or 0, random)
+    else:
+        if known is not None:
+            count = min(len(known.types), len(store.block_types))
+            store.block_types[:count] = known.types[:count] ^ MOVABLE
+        fill_lists(store, snapshot.lists, {(zone.node, zone.name): number for number, zone in enumerate(zones)})
+        let_others_take(store, random)
     for node in range(nodes):
         order = _zone_order(zones, kinds, node, nodes)
         store.zonelists[node, : len(order)] = order
-    _give_back(store, snapshot, random)
     store.touched[:] = 1
     return store
-
-
-def _give_back(store: Store, snapshot: Snapshot, random: np.random.Generator) -> None:
-    """Let the allocator take back what was held while the machine was read.
-
-    How many of these pages others take before the run does is drawn. Where they came back on several CPUs, so that
-    tasks will take turns with them, their order is drawn too.
-    """
-    page = store.pages
-    lists = () if snapshot.pages is None else snapshot.pages.given_back
-    for cpu, text in lists:
-        pfns = decode_pages(text)
-        if len(lists) > 1:
-            random.shuffle(pfns)
-        taken = int(random.integers(min(_OTHERS_PAGES, len(pfns) // 4) + 1))
-        for pfn in pfns[: len(pfns) - taken].tolist():
-            page["state"][pfn], page["order"][pfn] = USED, 0
-            free_pages(store.handle, min(cpu, store.per_cpu.shape[1] - 1), pfn, 0)
-
-
-_OTHERS_PAGES = 256
-"""Kernel pages that a process takes when it starts, and some."""
 
 
 def _zone_order(zones: Sequence[ZoneSnapshot], kinds: Sequence[int], node: int, nodes: int) -> list[int]:
@@ -111,15 +93,16 @@ def _set_zone(store: Store, number: int, zone: ZoneSnapshot, kind: int) -> None:
         local["batch"], local["high"], local["stat_threshold"] = 1, 4, 0
         for lists in zone.pagesets:
             if lists.cpu == cpu:
-                # From 6.7 on the mark tunes itself between high_min and high_max: it stays as found.
                 local["high"] = max(lists.high, lists.high_min or 0, 1)
+                local["high_min"], local["high_max"] = lists.high_min or 0, lists.high_max or 0
                 local["batch"], local["stat_threshold"] = lists.batch, lists.stat_threshold
 
 
-def _fill_zone(
-    store: Store, number: int, zone: ZoneSnapshot, placement: Placement, random: np.random.Generator
-) -> None:
-    """Put the free blocks on their lists: the highest order in ascending order, the others shuffled."""
+def _fill_zone(store: Store, number: int, placement: Placement, random: np.random.Generator) -> None:
+    """Put the free blocks on their lists: the highest order in ascending order, the others shuffled.
+
+    What the kernel counts is what the lists hold; the snapshot's own count is of another moment.
+    """
     shift = int(store.config[0]["pageblock_order"])
     first, types = placement.first_block, placement.types
     store.block_types[first : first + len(types)] = types ^ MOVABLE
@@ -134,7 +117,10 @@ def _fill_zone(
             pfns = placement.pfns[(placement.orders == order) & (listed == migratetype)]
             if order < MAX_ORDER - 1:
                 random.shuffle(pfns)
-            _append(store, int(buddy_list(number, order, migratetype)), pfns)
+            append_blocks(store, int(buddy_list(number, order, migratetype)), pfns)
+    free = int((np.int64(1) << placement.orders).sum())
+    store.zones[number]["free_pages"] = free
+    store.config[0]["free_pages"] += free
 
 
 def _fill_per_cpu(
@@ -154,8 +140,7 @@ def _fill_per_cpu(
     batch = max(lists.batch for lists in zone.pagesets)
     unmovable = len(spare[UNMOVABLE])
     most = min(wanted, unmovable, max(unmovable - kernel_pages, 4 * batch * len(zone.pagesets)))
-    recent = int(np.isin(spare[UNMOVABLE], placement.recent).sum())
-    share = {UNMOVABLE: int(random.integers(min(recent, most), most + 1))}
+    share = {UNMOVABLE: int(random.integers(most + 1))}
     share[MOVABLE] = min(len(spare[MOVABLE]), wanted - share[UNMOVABLE])
     share[RECLAIMABLE] = min(len(spare[RECLAIMABLE]), wanted - share[UNMOVABLE] - share[MOVABLE], 2 * batch)
     cpus = [lists.cpu for lists in zone.pagesets]
@@ -166,7 +151,7 @@ def _fill_per_cpu(
             if lists.cpu >= store.per_cpu.shape[1]:
                 continue
             pfns = spare[migratetype][:number_of][owner[:number_of] == lists.cpu]
-            _append(store, int(per_cpu_list(store.handle, number, lists.cpu, migratetype)), pfns)
+            append_blocks(store, int(per_cpu_list(store.handle, number, lists.cpu, migratetype)), pfns)
             store.pages["state"][pfns], store.pages["order"][pfns] = PER_CPU, 0
             store.pages["migratetype"][pfns] = migratetype
             store.per_cpu[number, lists.cpu]["count"] += len(pfns)
@@ -192,14 +177,7 @@ def _drawn(placement: Placement, mask: NDArray[np.bool_], random: np.random.Gene
     if not weights[block].any():
         return np.asarray(random.permutation(pages))
     pages, block = pages[weights[block] > 0], block[weights[block] > 0]
-    # Exponential clocks: the order of drawing without replacement. What was freed last lies at the head.
-    clocks = random.exponential(size=len(pages)) / weights[block]
-    clocks[np.isin(pages, placement.recent)] -= 1e12
-    order = np.argsort(clocks, kind="stable")
+    # Exponential clocks: the order of drawing without replacement.
+    order = np.argsort(random.exponential(size=len(pages)) / weights[block], kind="stable")
     drawn: NDArray[np.int64] = pages[order]
     return drawn
-
-
-def _append(store: Store, index: int, pfns: NDArray[np.int64]) -> None:
-    for pfn in pfns.tolist():
-        add_tail(store.handle, index, pfn)

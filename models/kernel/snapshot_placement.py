@@ -11,12 +11,13 @@ from models.kernel.pages.layout import HIGHATOMIC, MAX_ORDER, MOVABLE, RECLAIMAB
 from models.machine.page_runs import cut_blocks, decode_runs
 from models.machine.snapshot import Snapshot, ZoneSnapshot
 
-__all__ = ["Placement", "place_blocks", "read_pages"]
+__all__ = ["MIGRATETYPES", "Placement", "place_blocks", "read_pages"]
 
-_NUMBERS = {
+MIGRATETYPES = {
     "Unmovable": UNMOVABLE, "Movable": MOVABLE, "Reclaimable": RECLAIMABLE, "HighAtomic": HIGHATOMIC,
     "CMA": MOVABLE, "Isolate": MOVABLE,
 }  # fmt: skip
+"""The model's migratetypes by the names in /proc/pagetypeinfo."""
 
 
 class Placement(NamedTuple):
@@ -26,7 +27,6 @@ class Placement(NamedTuple):
         pfns: first page frame of each free block, ascending.
         orders: its order.
         spare: page frames that a per-CPU list may hold, ascending.
-        recent: those of ``spare`` that were freed last, as far as known, ascending.
         tables: page frames of page tables, ascending; empty where not known.
         first_block: number of the pageblock that ``types`` begins with.
         types: uint8, migratetype of each pageblock.
@@ -36,7 +36,6 @@ class Placement(NamedTuple):
     pfns: NDArray[np.int64]
     orders: NDArray[np.int64]
     spare: NDArray[np.int64]
-    recent: NDArray[np.int64]
     tables: NDArray[np.int64]
     first_block: int
     types: NDArray[np.uint8]
@@ -47,12 +46,11 @@ class Placement(NamedTuple):
         low, high = start >> self.shift, -(-end >> self.shift)
         blocks = slice(*np.searchsorted(self.pfns, [start, end]).tolist())
         spare = slice(*np.searchsorted(self.spare, [start, end]).tolist())
-        recent = slice(*np.searchsorted(self.recent, [start, end]).tolist())
         tables = slice(*np.searchsorted(self.tables, [start, end]).tolist())
         types = self.types[low - self.first_block : high - self.first_block]
         return Placement(
-            self.pfns[blocks], self.orders[blocks], self.spare[spare], self.recent[recent], self.tables[tables],
-            low, types, self.shift,
+            self.pfns[blocks], self.orders[blocks], self.spare[spare], self.tables[tables], low, types,
+            self.shift,
         )  # fmt: skip
 
 
@@ -61,12 +59,12 @@ def read_pages(snapshot: Snapshot) -> Placement:
     pages = snapshot.pages
     assert pages is not None
     pfns, orders = cut_blocks(decode_runs(pages.free))
-    spare, recent, tables = (_each(decode_runs(text)) for text in (pages.unmarked, pages.recent, pages.tables))
+    spare, tables = (_each(decode_runs(text)) for text in (pages.unmarked, pages.tables))
     end = max(zone.end_pfn for zone in snapshot.zones)
     types = np.full((end >> snapshot.pageblock_order) + 2, MOVABLE, np.uint8)
     for block, count, kind in pages.types:
-        types[block : block + count] = _NUMBERS[kind]
-    return Placement(pfns, orders, spare, recent, tables, 0, types, snapshot.pageblock_order)
+        types[block : block + count] = MIGRATETYPES[kind]
+    return Placement(pfns, orders, spare, tables, 0, types, snapshot.pageblock_order)
 
 
 def _each(runs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -100,8 +98,7 @@ def place_blocks(snapshot: Snapshot, zone: ZoneSnapshot, random: np.random.Gener
     ascending = np.argsort(np.array(pfns, np.int64), kind="stable")
     spare = space.spare(sum(lists.count for lists in zone.pagesets))
     free, free_orders = np.array(pfns, np.int64)[ascending], np.array(orders, np.int64)[ascending]
-    none = np.zeros(0, np.int64)
-    return Placement(free, free_orders, spare, none, none, first, types, shift)
+    return Placement(free, free_orders, spare, np.zeros(0, np.int64), first, types, shift)
 
 
 def _split_by_boot(snapshot: Snapshot) -> NDArray[np.int64]:
@@ -122,7 +119,7 @@ def _wanted(
             continue
         blocks = np.array(counted.blocks, np.int64)
         if counted.type is not None:
-            wanted[_NUMBERS[counted.type]] += blocks
+            wanted[MIGRATETYPES[counted.type]] += blocks
             continue
         shares = random.dirichlet((2.0, 6.0, 1.0))
         for order, number in enumerate(blocks.tolist()):
@@ -141,7 +138,7 @@ def _draw_types(
     for counted in snapshot.pageblocks:
         if (counted.node, counted.zone) == (zone.node, zone.name):
             for name, blocks in counted.types.items():
-                if (kind_number := _NUMBERS[name]) in numbers:
+                if (kind_number := MIGRATETYPES[name]) in numbers:
                     numbers[kind_number] += blocks
     pages = 1 << np.arange(MAX_ORDER)
     for kind, counted_blocks in numbers.items():

@@ -63,14 +63,13 @@ def _drawn_tiles(
     known = snapshot.direct_map
     if not boot.maps_4k_only(machine.arch):
         unmovable = _unmovable_blocks(store, len(levels))
-        marked = np.array([pfn >> 9 for pfn in known.known_4k if pfn >> 9 < len(levels)], np.int64)
         giga = (known.level3_splits or 0) - (known.level3_collapses or 0)
         if known.kb_2m is not None and known.kb_4k is not None:
             # More memory at 2M and 4K than the ranges account for: the boot itself left so many regions of 1G at 2M.
             natural = tiling.as_linux_6_1.b2_bytes + tiling.as_linux_6_1.b4_bytes
             giga = max(giga, round(((known.kb_2m + known.kb_4k) * 1024 - natural) / (1 << 30)))
-        _split_1g(levels, giga, marked, unmovable, random)
-        _split_2m(levels, (known.level2_splits or 0) - (known.level2_collapses or 0), marked, unmovable, random)
+        _split_1g(levels, giga, unmovable, random)
+        _split_2m(levels, (known.level2_splits or 0) - (known.level2_collapses or 0), unmovable, random)
     return _tiles(levels)
 
 
@@ -82,36 +81,23 @@ def _unmovable_blocks(store: Store, regions: int) -> NDArray[np.int64]:
 
 
 def _split_1g(
-    levels: NDArray[np.uint8],
-    number: int,
-    marked: NDArray[np.int64],
-    unmovable: NDArray[np.int64],
-    random: np.random.Generator,
+    levels: NDArray[np.uint8], number: int, unmovable: NDArray[np.int64], random: np.random.Generator
 ) -> None:
-    """Turn 1G entries to 2M: those with known splits, then the likelier the more kernel memory they hold."""
-    chosen = np.unique(marked[levels[marked] == LEVEL_1G] >> 9)
+    """Turn 1G entries to 2M, the likelier the more kernel memory they hold."""
     regions = np.unique(np.flatnonzero(levels == LEVEL_1G) >> 9)
-    rest = np.setdiff1d(regions, chosen)
-    left = min(number - len(chosen), len(rest))
-    if left > 0:
-        weights = np.bincount(unmovable >> 9, minlength=int(regions[-1]) + 1)[rest] + 1e-6
-        chosen = np.concatenate([chosen, random.choice(rest, left, replace=False, p=weights / weights.sum())])
+    if number <= 0 or not len(regions):
+        return
+    weights = np.bincount(unmovable >> 9, minlength=int(regions[-1]) + 1)[regions] + 1e-6
+    chosen = random.choice(regions, min(number, len(regions)), replace=False, p=weights / weights.sum())
     for region in chosen.tolist():
         levels[region << 9 : (region + 1) << 9] = LEVEL_2M
 
 
 def _split_2m(
-    levels: NDArray[np.uint8],
-    number: int,
-    marked: NDArray[np.int64],
-    unmovable: NDArray[np.int64],
-    random: np.random.Generator,
+    levels: NDArray[np.uint8], number: int, unmovable: NDArray[np.int64], random: np.random.Generator
 ) -> None:
-    """Turn 2M entries to 4K: those known, then a draw among unmovable pageblocks, then any."""
-    marked = marked[levels[marked] == LEVEL_2M]
-    levels[marked] = LEVEL_4K
-    left = number - len(marked)
-    left -= int(random.integers(min(_IMAGE_SPLITS, max(left, 0)) + 1))
+    """Turn 2M entries to 4K: a draw among unmovable pageblocks, then any."""
+    left = number - int(random.integers(min(_IMAGE_SPLITS, max(number, 0)) + 1))
     for candidates in (unmovable[levels[unmovable] == LEVEL_2M], np.flatnonzero(levels == LEVEL_2M)):
         chosen = random.permutation(candidates)[: max(0, left)]
         levels[chosen] = LEVEL_4K

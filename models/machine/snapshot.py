@@ -17,12 +17,15 @@ from models.machine.memory import Arch, RangeType
 from simcore.errors import ConfigError
 
 __all__ = [
+    "BuddyListSnapshot",
     "DirectMapSnapshot",
     "FreeCounts",
     "KernelSnapshot",
+    "ListSnapshot",
     "NodeSnapshot",
     "PageSnapshot",
     "PageblockCounts",
+    "PerCpuListSnapshot",
     "PerCpuSnapshot",
     "Provenance",
     "SecretmemSnapshot",
@@ -111,7 +114,6 @@ class DirectMapSnapshot(_Part):
 
     Attributes:
         tiles: [first pfn, pages, level 1 to 3], from the kernel's page tables; None: not readable.
-        known_4k: first pfns of 2M regions known to be at 4K, where ``tiles`` is not.
     """
 
     kb_4k: Count | None = None
@@ -122,7 +124,6 @@ class DirectMapSnapshot(_Part):
     level2_collapses: Count | None = None
     level3_collapses: Count | None = None
     tiles: tuple[tuple[int, int, int], ...] | None = None
-    known_4k: tuple[int, ...] = ()
 
 
 class FreeCounts(_Part):
@@ -149,21 +150,39 @@ class PageSnapshot(_Part):
         free: pages on the buddy lists.
         unmarked: pages without any flag: on a per-CPU list, or taken by the kernel for itself. Whole pageblocks of
             them are left out.
-        recent: unmarked pages that were not so a moment before: freed since, most of them, so at the lists' heads.
         tables: pages that hold page tables, which come and go with processes.
-        given_back: by CPU, pages held for the reading and given back right after it, in that order (hex): what is
-            handed out there next, the last one first.
         types: pageblock types, [first pageblock, count, type], inferred from what lies in them.
         misfit: free blocks that the inferred types assign to another type than the counts of /proc/pagetypeinfo.
     """
 
     free: str
     unmarked: str
-    recent: str = ""
     tables: str = ""
-    given_back: tuple[tuple[Annotated[int, Field(ge=0)], str], ...] = ()
     types: tuple[tuple[int, int, Migratetype], ...]
     misfit: Count = 0
+
+
+class BuddyListSnapshot(_Part):
+    """Free blocks of one zone, order and type; ``pfns``: their first page frames, head first (hex)."""
+
+    node: int
+    zone: str
+    order: Annotated[int, Field(ge=0, lt=ORDERS)]
+    type: Migratetype
+    pfns: str
+
+
+class PerCpuListSnapshot(BuddyListSnapshot):
+    """Blocks on one list of a CPU."""
+
+    cpu: Annotated[int, Field(ge=0)]
+
+
+class ListSnapshot(_Part):
+    """The page allocator's lists themselves, in their order, from the kernel's memory; empty ones left out."""
+
+    buddy: tuple[BuddyListSnapshot, ...]
+    per_cpu: tuple[PerCpuListSnapshot, ...]
 
 
 class Snapshot(_Part):
@@ -185,6 +204,7 @@ class Snapshot(_Part):
     free_blocks: tuple[FreeCounts, ...] = ()
     pageblocks: tuple[PageblockCounts, ...] = ()
     pages: PageSnapshot | None = None
+    lists: ListSnapshot | None = None
     kernel_pages: Count | None = None
     provenance: dict[str, Provenance] = {}
 

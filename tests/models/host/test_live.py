@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from models.host.compare import compare_here
+from models.host.kernel_memory.memory import KernelMemoryError
 from models.host.live import LiveRun, new_splits, run_live, to_result
 from models.host.live_comparison import compare_live
 from models.host.live_counters import live_counters
@@ -85,6 +86,9 @@ def test_an_ordinary_user_compares_too(tmp_path: Path, monkeypatch: pytest.Monke
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
+    def hidden_memory(*_: object) -> None:
+        raise KernelMemoryError("a BPF map: not without root")
+
     hidden = Sources.text
 
     def text(self: Sources, name: str) -> str:
@@ -94,13 +98,15 @@ def test_an_ordinary_user_compares_too(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(os, "access", lambda *_: False)
-    monkeypatch.setattr("models.host.sources._fill", refuse)
+    monkeypatch.setattr("models.host.capture._fill", refuse)
+    monkeypatch.setattr("models.host.capture.KernelReader", hidden_memory)
     monkeypatch.setattr(Sources, "text", text)
     one = experiment(kind="one_file", pages=2)
     outcome = compare_here(one, plan(one), tmp_path, placements=1)
     assert len(outcome.run.frames) == 0
-    assert not outcome.run.given_back
     assert outcome.snapshot.pages is None
+    assert outcome.snapshot.lists is None
+    assert "not without root" in outcome.snapshot.provenance["lists"].gap
     assert outcome.comparison.free_share is None
     assert "without root" in outcome.snapshot.provenance["free_blocks"].gap
 

@@ -49,13 +49,3 @@ def test_a_wrong_first_guess_is_mended_by_the_counts() -> None:
     types, misfit = fit_types(seen, 0, 12, {"Unmovable": 3, "Reclaimable": 2}, free)
     assert types == kinds
     assert misfit == 0
-
-
-def test_a_block_of_which_kernel_pages_were_taken_is_unmovable() -> None:
-    """A page that was handed out as kernel memory just now tells more than what a count would like."""
-    flags, kinds = _machine()
-    flags[: 2 * BLOCK][flags[: 2 * BLOCK] == np.uint64(1 << PGTABLE)] = 1 << 7
-    taken = np.zeros(len(flags), bool)
-    taken[:4] = taken[BLOCK : BLOCK + 4] = True
-    types, _ = fit_types(evidence(flags, BLOCK, taken), 0, 12, {"Unmovable": 3, "Reclaimable": 2}, {})
-    assert types[:3] == kinds[:3]

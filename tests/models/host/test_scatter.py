@@ -2,16 +2,19 @@
 
 import numpy as np
 
-from models.host.page_flags import BUDDY
+from models.host.kernel_memory.free_lists import BuddyList
 from models.host.scatter import free_split_regions, scatter_request
 
 
 def test_only_regions_that_are_free_as_a_whole_are_taken_again() -> None:
-    """One page in use, and the allocator does not hand the region out as a whole; beyond the end there is none."""
-    flags = np.full(4 * 512, 1 << BUDDY, np.uint64)
-    flags[512 + 7] = 0
-    assert free_split_regions(bytearray(flags.tobytes()), (0, 512, 1536, 2048)) == 2
-    assert free_split_regions(bytearray(), (0,)) == 0
+    """Regions in use are not handed out as a whole, and of free ones those at 2M are fresh."""
+    free = [
+        BuddyList(0, "Normal", 10, "Movable", np.array([0, 4096])),
+        BuddyList(0, "Normal", 9, "Unmovable", np.array([1536])),
+        BuddyList(0, "Normal", 8, "Unmovable", np.array([2048])),
+    ]
+    assert free_split_regions(free, [(0, 512, 1), (512, 1024, 2), (1536, 1024, 1), (2560, 8192, 3)]) == 2
+    assert free_split_regions([], [(0, 512, 1)]) == 0
 
 
 def test_leftovers_are_bounded() -> None:

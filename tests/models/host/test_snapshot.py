@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from models.host.capture import Captured
 from models.host.cpuid import decode_amd_tlb, tlb_preset
 from models.host.page_table_dump import parse_direct_map_tiles
 from models.host.snapshot import take_snapshot
 from models.host.snapshot_file import to_yaml
-from models.host.sources import PAGE_TABLES, Captured, Sources, Unreadable
+from models.host.sources import PAGE_TABLES, Sources, Unreadable
 from models.machine.machine import MachineConfig, build_machine
 from models.machine.snapshot import Snapshot, load_snapshot
 from simcore.errors import ConfigError, SimcoreError

@@ -23,7 +23,7 @@ def test_a_snapshot_is_read_back_as_it_was_written(machine: str, tmp_path: Path)
 def test_pages_are_read_back(tmp_path: Path) -> None:
     """Pages given back are told by CPU."""
     pages = PageSnapshot(
-        free="10+4", unmarked="20+1", given_back=((0, "1f0"), (1, "8 2 9")), types=((0, 4, "Movable"),)
+        free="10+4", unmarked="20+1", types=((0, 4, "Movable"),)
     )
     snapshot = take_snapshot(sources("zen5_guest_24g")).model_copy(update={"pages": pages})
     path = tmp_path / "machine.yaml"

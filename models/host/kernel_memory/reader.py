@@ -1,0 +1,64 @@
+"""What the running kernel's memory tells of its page allocator and its direct map, in one handle."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from models.host.kernel_memory.free_lists import FreeLists, Lists
+from models.host.kernel_memory.memory import KernelMemory, KernelMemoryError
+from models.host.kernel_memory.page_tables import PageTables
+from models.host.kernel_memory.type_info import TypeInfo, TypeInfoError
+
+__all__ = ["KernelReader"]
+
+
+class KernelReader:
+    """Reads lists and tiling. A context manager: it holds programs that the kernel has loaded for it."""
+
+    def __init__(self, free_blocks: int, pageblock_order: int) -> None:
+        """Find everything, so that reading it is quick.
+
+        Args:
+            free_blocks: how many blocks lie on the lists now, about.
+            pageblock_order: order of a pageblock.
+
+        Raises:
+            KernelMemoryError: This kernel, or this user, cannot.
+        """
+        with ExitStack() as opened:
+            try:
+                types = TypeInfo.of_this_kernel()
+                memory = opened.enter_context(KernelMemory(2 * free_blocks + _SPARE_ELEMENTS))
+                self._tables = PageTables(memory, types)
+                cpus = os.sysconf("SC_NPROCESSORS_CONF")
+                self._lists = FreeLists(memory, types, self._tables, cpus, pageblock_order)
+            except TypeInfoError as reason:
+                raise KernelMemoryError(str(reason)) from None
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    def lists(self) -> Lists:
+        """Return what lies on the lists now.
+
+        Raises:
+            KernelMemoryError: They change too fast.
+        """
+        return self._lists.read()
+
+    def tiles(self, end_pfn: int) -> tuple[tuple[int, int, int], ...]:
+        """Return the direct map's tiling up to a page frame, see `PageTables.tiles`."""
+        return self._tables.tiles(end_pfn)
+
+
+_SPARE_ELEMENTS = 1 << 17
+"""What processes may free between counting and reading; the words are not touched until they are used."""
