@@ -68,7 +68,7 @@ class Source(StrictRecord):
     kernel: str
     secretmem_policy: Literal["page", "pmd_pool", "pmd_pool_pagewise"]
     emulator: str
-    build: str | None = None
+    build: Literal["minimal", "distribution"] | None = None
     accounting: Literal["per_mm", "per_user"] | None = None
     kernel_config_notes: str | None = None
     kernel_cmdline: str | None = None

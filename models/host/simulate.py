@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from models.host.comparison import Comparison, Options
 from models.host.recorded_run import Observed, policy_config, run_recorded
 from models.host.recording import AllocatorRecording
+from models.host.recording_text import RecordingError
 from models.host.restore import restore, restore_direct_map
 from models.host.tolerance import SAMPLED, compare_simulation, simulated_samples
 from models.kernel.boot_profile import boot_profile_names, load_boot_profile
@@ -192,7 +193,7 @@ def _at_samples(recording: AllocatorRecording, observed: Observed) -> dict[str, 
     """Pick the model's samples that stand for the recorded ones, and add what the counters said at the start.
 
     Raises:
-        ValueError: The model's workload takes other samples.
+        RecordingError: A workload of these parameters takes other samples.
     """
     fork = recording.workload.type == "fork"
     picked, labels, at = [], [], 0
@@ -203,7 +204,10 @@ def _at_samples(recording: AllocatorRecording, observed: Observed) -> dict[str, 
         while at < len(observed.labels) and observed.labels[at] != wanted:
             at += 1
         if at == len(observed.labels):
-            raise ValueError(f"sample {label!r}: the model's workload takes {observed.labels}")
+            raise RecordingError(
+                f"sample {label!r} cannot be: a workload of these parameters takes {', '.join(observed.labels)}",
+                file=recording.path, field=f"samples[{index}].label",
+            )  # fmt: skip
         picked.append(at)
         labels.append(label)
         at += 1

@@ -408,6 +408,7 @@ COUNTERS_EDITS: dict[str, tuple[Edit, str]] = {
     "time goes back": (set_in("samples", 3, "time_ns", to=1), "samples[3].time_ns"),
     "workload": (set_in("workload", "type", to="nothing"), "workload"),
     "accounting": (set_in("source", "accounting", to="none"), "source.accounting"),
+    "build": (set_in("source", "build", to="minima"), "source.build"),
     "repeatable": (set_in("repeatable", to=1), "repeatable"),
     "beyond memory": (set_in("machine", "zones", "Normal", "spanned", to=1 << 40), "machine.zones"),
 }

@@ -16,7 +16,7 @@ from models.host.recording import AllocatorRecording, CountersRecording, Recordi
 from models.host.validate import MODES, Mode, compare_all, find_recordings, validate
 from models.host.validation_document import document
 from simcore.errors import SimcoreError
-from tests.models.host.edited_recordings import ALLOCATOR, COUNTERS, RECORDINGS, smallest
+from tests.models.host.edited_recordings import ALLOCATOR, COUNTERS, RECORDINGS, load, smallest, store
 
 SMALL, SMALL_COUNTERS = smallest(ALLOCATOR), smallest(COUNTERS)
 
@@ -149,3 +149,13 @@ def test_the_page_is_a_pure_function_of_the_comparisons() -> None:
     assert f"| `{SMALL_COUNTERS.name[:-8]}` | **6/7** | exact | **outside** |" in page
     assert "event 3" in page
     assert "## What is not modelled" in page
+
+
+def test_parameters_that_do_not_fit_the_samples_are_refused(tmp_path: Path) -> None:
+    """Only the simulated workload shows that; the sample is named all the same."""
+    data = load(ALLOCATOR / "c_page_4g_256_a16.json.gz")
+    data["workload"]["parameters"]["s"] = 3
+    edited = store(data, tmp_path / "edited.json.gz")
+    with pytest.raises(RecordingError, match="'fork' cannot be") as refused:
+        list(compare_all([edited], ["simulate"], Options(1, 0)))
+    assert (refused.value.field or "").startswith("samples[")
