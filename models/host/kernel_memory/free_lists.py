@@ -93,15 +93,8 @@ class FreeLists:
         Raises:
             KernelMemoryError: They change too fast.
         """
-        for attempt in range(_ATTEMPTS):
-            try:
-                found = self._memory.walk(self._heads)
-                break
-            except KernelMemoryError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
         buddy, per_cpu = [], []
-        for (zone, cpu, order, migratetype), links in zip(self._keys, found, strict=True):
+        for (zone, cpu, order, migratetype), links in zip(self._keys, self._memory.walk(self._heads), strict=True):
             if not len(links):
                 continue
             pfns = self._pfns(links)
@@ -128,8 +121,9 @@ class FreeLists:
         zone_bytes, number_at = types.size("zone"), types.offset("pglist_data", "nr_zones")
         zones = []
         for task in self._tasks():
-            if not memory.read(task + types.offset("task_struct", "comm"), _COMM_BYTES).startswith(b"kswapd"):
-                continue
+            comm = memory.read(task + types.offset("task_struct", "comm"), _COMM_BYTES)
+            if not comm.startswith(b"kswapd") or memory.word(task + types.offset("task_struct", "mm")):
+                continue  # anybody may call himself so, but only the kernel's own threads have no memory
             kthread = memory.word(task + types.offset("task_struct", "worker_private"))
             node = memory.word(kthread + types.offset("kthread", "data"))
             node_id = _int(memory, node + types.offset("pglist_data", "node_id"))
@@ -165,7 +159,9 @@ class FreeLists:
         lists_at, count = types.offset("per_cpu_pages", "lists"), types.length("per_cpu_pages", "lists")
         kinds = [(order, name) for order in range(_SMALL_ORDERS) for name in _PER_CPU_TYPES]
         # Of pageblock order there are none, one, or one for all that is not movable and one for what is.
-        large = {0: (), 1: ("Movable",), 2: ("Unmovable", "Movable")}[count - len(kinds)]
+        large = {0: (), 1: ("Movable",), 2: ("Unmovable", "Movable")}.get(count - len(kinds))
+        if large is None:
+            raise KernelMemoryError(f"{count} lists for each CPU: not known which they are")
         kinds += [(pageblock_order, name) for name in large]
         for cpu in range(cpus):
             first = self._per_cpu_base(cpu) + pageset + lists_at
@@ -187,7 +183,6 @@ class FreeLists:
 
 _LIST_HEAD_BYTES: Final = 16
 _MASK: Final = (1 << 64) - 1
-_ATTEMPTS: Final = 5
 
 
 def _int(memory: KernelMemory, address: int) -> int:

@@ -29,11 +29,12 @@ _MAP_CREATE, _PROG_LOAD, _PROG_TEST_RUN = 0, 5, 10
 _ARRAY, _PERCPU_ARRAY, _SYSCALL_PROGRAM = 2, 6, 31
 _MMAPABLE, _SLEEPABLE = 1 << 10, 1 << 4
 _GET_CURRENT_TASK, _PROBE_READ_KERNEL, _LOOKUP_PERCPU = 35, 113, 195
-_STEPS: Final = 1 << 10
+_STEPS: Final = 1 << 9
 """Steps of one call: the kernel checks each of a loop's turns before it accepts a program."""
 
 _MOST_BYTES: Final = 1 << 20
-_MOST_LISTS: Final = 1 << 14
+_MOST_LISTS: Final = 1 << 17
+_ATTEMPTS: Final = 5
 _STATE: Final = struct.Struct("<4Q")
 """Where a walk is: lists to walk, lists walked, address of the present element, words stored."""
 _LISTS, _WALKED, _ELEMENT, _STORED = 0, 8, 16, 24
@@ -114,16 +115,20 @@ class KernelMemory:
             For each list, uint64 addresses of the `struct list_head` in its elements, first to last.
 
         Raises:
-            KernelMemoryError: A list changed while it was walked, or they have more elements than was said.
+            KernelMemoryError: Lists changed while they were walked, again and again, or have more elements than was
+                said.
         """
         if len(heads) > _MOST_LISTS:
-            raise ValueError(f"{len(heads)} lists, expected at most {_MOST_LISTS}")
+            raise KernelMemoryError(f"{len(heads)} lists are more than {_MOST_LISTS}")
         self._heads[: 8 * len(heads)] = np.array(heads, np.uint64).tobytes()
-        self._state[: _STATE.size] = _STATE.pack(len(heads), 0, 0, 0)
-        while self._run(self._walker) == 0:
-            pass
-        _, walked, _, stored = _STATE.unpack_from(self._state)
-        if walked != len(heads):
+        for _ in range(_ATTEMPTS):
+            self._state[: _STATE.size] = _STATE.pack(len(heads), 0, 0, 0)
+            while self._run(self._walker) == 0:
+                pass
+            _, walked, _, stored = _STATE.unpack_from(self._state)
+            if walked == len(heads):
+                break
+        else:
             raise KernelMemoryError(f"list {walked} of {len(heads)} changed while it was walked, or is too long")
         words = np.frombuffer(self._words[: 8 * stored], np.uint64)
         return [part[:-1] for part in np.split(words, np.flatnonzero(words == 0) + 1)[:-1]]

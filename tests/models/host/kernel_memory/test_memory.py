@@ -52,7 +52,7 @@ def test_bad_addresses_and_long_lists_are_errors() -> None:
             memory.per_cpu_element(1 << 20)
         tasks = memory.current_task() + types.offset("task_struct", "tasks")
         with pytest.raises(KernelMemoryError, match="too long"):
-            memory.walk([tasks] * ((1 << 14) // 8))
+            memory.walk([tasks] * (1 << 15))
 
 
 @needs_kernel_memory
