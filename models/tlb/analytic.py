@@ -1,7 +1,5 @@
 """The analytic model: Che's approximation per array on popularity bins, with the refill after flushes."""
 
-
-
 from __future__ import annotations
 
 import math
@@ -13,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.tlb.compiled import compiled
+from models.tlb.conflicts import full_sets, random_sets
 from models.tlb.hierarchy import Hierarchy
 from models.tlb.population import RATE_UNIT, Population
 
@@ -84,7 +83,7 @@ def evaluate(
         conflicts: How entries share sets. ``none`` takes each array as fully associative, which bounds misses
             from below; ``random`` lets entries fall on sets at random (Poisson), which bounds them from
             above; ``even`` lies between: page numbers fill all sets alike, as they do in a contiguous
-            footprint. Arrays with random replacement are always taken as fully associative.
+            footprint. Where a hash picks the set, ``even`` is ``random``.
 
     Raises:
         ValueError: A flush interval that is not positive.
@@ -120,8 +119,10 @@ def cold_misses(population: Population, visits: float) -> float:
 
 @lru_cache(maxsize=64)
 def _description(hierarchy: Hierarchy) -> tuple[Ints, Ints]:
-    shapes = [(array.sets, array.ways, int(array.replacement == "random")) for array in hierarchy.arrays]
-    return np.array(shapes, np.int64).reshape(len(shapes), 3), hierarchy.compile().route
+    shapes = [
+        (array.sets, array.ways, int(array.replacement == "random"), int(array.hashed)) for array in hierarchy.arrays
+    ]
+    return np.array(shapes, np.int64).reshape(len(shapes), 4), hierarchy.compile().route
 
 
 @compiled
@@ -158,63 +159,6 @@ def characteristic_time(n: Floats, rate: Floats, weight: Floats, capacity: float
 
 
 @compiled
-def _full_sets(
-    n: Floats, rate: Floats, kind: Ints, weight: Floats, sets: int, ways: int, time: float, even: bool,
-    times: Floats, chance: Floats,
-) -> None:  # fmt: skip
-    """Fill ``times`` and the increments ``chance`` of the chance that a set is full by then.
-
-    Full means that it has seen as many other entries as it has ways. It sees ``mean`` entries. When each
-    falls on a set at random their number is Poisson. When page numbers spread ``even``-ly, each set has its
-    fixed share of the candidates of each size, and which of them are popular is random: the variance is
-    ``sum n*p*(1-p)`` per size with that size's mean p, and a binomial is given that variance.
-    """
-    before = 0.0
-    lowest, highest = time / 6.0, time * 8.0
-    ratio = (highest / lowest) ** (1.0 / (times.size - 1))
-    point = lowest
-    there = np.zeros(4)
-    reached = np.empty(4)
-    for i in range(n.size):
-        if weight[i] > 0.0:
-            there[kind[i]] += weight[i] * n[i]
-    for k in range(times.size):
-        reached[:] = 0.0
-        for i in range(n.size):
-            if weight[i] > 0.0:
-                reached[kind[i]] += weight[i] * n[i] * (1.0 - math.exp(-rate[i] * point))
-        seen = 0.0
-        square = 0.0
-        for size in range(4):
-            if there[size] > 0.0:
-                seen += reached[size]
-                square += reached[size] * reached[size] / there[size]
-        mean = seen / sets
-        q = min(square / seen, 0.999999) if even and seen > 0.0 else 0.0
-        below = 0.0
-        if q < 1e-6:
-            term = math.exp(-mean)
-            for j in range(ways):
-                below += term
-                term *= mean / (j + 1)
-        else:
-            # One candidate is the entry itself, which does not push itself out.
-            trials = max(mean / q - 1.0, 0.0)
-            term = math.exp(trials * math.log1p(-q))
-            for j in range(ways):
-                if j >= trials:
-                    below = 1.0
-                    break
-                below += term
-                term *= (trials - j) / (j + 1) * q / (1.0 - q)
-        now = max(1.0 - below, before)
-        chance[k] = now - before
-        times[k] = point / math.sqrt(ratio)
-        before = now
-        point *= ratio
-
-
-@compiled
 def _level(
     n: Floats,
     rate: Floats,
@@ -246,22 +190,28 @@ def _level(
         fifo = arrays[array, 2] == 1
         time = characteristic_time(n, rate, weight, float(sets * ways), False)
         late = characteristic_time(n, rate, weight, float(sets * ways), True) if fifo else time
-        spread = conflicts > 0 and sets > 1 and not fifo
+        spread = conflicts > 0 and sets > 1
+        even = conflicts == 1 and arrays[array, 3] == 0
         if spread:
-            top = time
-            if not np.isfinite(time):
+            top = late
+            if not np.isfinite(late):
                 total = 0.0
                 for i in range(size):
                     total += weight[i] * n[i]
                 top = 2.0 * total / flow
-            _full_sets(n, rate, kind, weight, sets, ways, top, conflicts == 1, times, chance)
+            if fifo:
+                random_sets(n, rate, kind, weight, sets, ways, top, even, times, chance)
+            else:
+                full_sets(n, rate, kind, weight, sets, ways, top, even, times, chance)
         for i in range(size):
             if weight[i] <= 0.0:
                 continue
             if spread:
                 share = 0.0
                 for k in range(_STEPS):
-                    if chance[k] > 1e-12:
+                    if chance[k] > 1e-12 and fifo:
+                        share += chance[k] / (1.0 + rate[i] * times[k])
+                    elif chance[k] > 1e-12:
                         share += chance[k] * math.exp(-rate[i] * times[k])
             elif not np.isfinite(late):
                 share = 0.0

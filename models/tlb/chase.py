@@ -16,6 +16,7 @@ from models.tlb.walk import LINE_BYTES, PTES_PER_LINE
 __all__ = ["ChaseStep", "predict_chase"]
 
 _WARM_ROUNDS, _COUNTED_ROUNDS = 12, 3
+LINES_PER_TABLE = 512 // PTES_PER_LINE
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,18 @@ def predict_chase(
     random, exponentially distributed time. L1D sets are picked by the offset in the page and fill evenly, L2
     sets also by the frame and fill at random.
 
+    A frame lies alone if no other of the chase is in its line of the host's tables (eight entries of 8 bytes).
+    Lone frames are taken as 64 to a table, one in each line, as where memory is broken up into single pages:
+    a line more for each, but few tables more.
+
     Args:
         preset: The CPU.
         n_pages: Pages of 4K in the footprint.
         guest_page: How the tables of the process map them.
         host_page: How the host maps the virtual machine; None on bare metal.
         frames: Whether guest frames follow one another, so that eight pages share a line of the host's
-            tables; or the part of them that lie alone, from 0 (contiguous) to 1 (scattered).
+            tables; or the part of them that lie alone, from 0 (contiguous) to 1 (scattered). The frames of a
+            2M page always follow one another.
         seed: Of the order of visits.
 
     Raises:
@@ -84,13 +90,12 @@ def predict_chase(
         tables.append((_line_count(n_pages, 9), max(0.0, 1.0 - pde / regions)))
     if host_page is not None:
         host_shift = SIZE_SHIFT[SIZE_CODE[host_page]]
-        if host_shift:
+        if host_shift or guest_shift:
             alone = 0.0
         own = alone
         tables.append((_line_count(round(n_pages * (1.0 - alone)), host_shift), 1.0 - alone))
         if host_page == "4K":
-            # A frame that lies alone lies in a host page table of its own, for the caches' purposes.
-            units = alone * n_pages + (1.0 - alone) * regions
+            units = alone * n_pages / LINES_PER_TABLE + (1.0 - alone) * regions
             tables.append((max(1.0, units / PTES_PER_LINE), max(0.0, 1.0 - pde / units)))
     if own:
         tables.append((own * n_pages, own))

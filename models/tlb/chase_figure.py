@@ -5,56 +5,16 @@
 
 from __future__ import annotations
 
-import csv
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from models.machine.tlb import PageSize, TlbPreset, load_tlb
-from models.tlb.chase import predict_chase
+from models.machine.tlb import load_tlb
+from models.tlb.chase_rows import Row, read_rows
 
-__all__ = ["Row", "draw", "read_rows"]
+__all__ = ["draw"]
 
-# Rows above this are measured on a shared and busy L3.
-LARGEST_PAGES = 32_768
-KINDS: dict[str, tuple[PageSize, Literal["contiguous", "scattered"], str]] = {
-    "2M": ("2M", "contiguous", "2M pages"),
-    "4Kseq": ("4K", "contiguous", "4K pages, frames in a row"),
-    "4Krnd": ("4K", "scattered", "4K pages, frames scattered"),
-}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One footprint: what the runs took and what a preset predicts, in nanoseconds a step."""
-
-    kind: str
-    n_pages: int
-    measured_ns: tuple[float, ...]
-    predicted_ns: float
-
-    @property
-    def distance(self) -> float:
-        """Predicted over the fastest run, less one."""
-        return self.predicted_ns / min(self.measured_ns) - 1
-
-
-def read_rows(measured: Path, preset: TlbPreset) -> list[Row]:
-    """Return a row for each kind and footprint of the dependent chase up to 128 MiB."""
-    runs: dict[tuple[str, int], list[float]] = defaultdict(list)
-    with measured.open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["pattern"] == "page" and int(row["npages4k"]) <= LARGEST_PAGES:
-                runs[row["page"], int(row["npages4k"])].append(float(row["ns_min"]))
-    rows = []
-    for (kind, n_pages), ns in sorted(runs.items()):
-        guest, frames, _ = KINDS[kind]
-        step = predict_chase(preset, n_pages, guest_page=guest, host_page="4K", frames=frames)
-        rows.append(Row(kind, n_pages, tuple(ns), step.ns))
-    return rows
+TITLES = {"2M": "2M pages", "4Kseq": "4K pages, 4Kseq", "4Krnd": "4K pages, 4Krnd"}
 
 
 def draw(rows: Sequence[Row], others: Sequence[Row], figure: Path) -> None:
@@ -63,8 +23,8 @@ def draw(rows: Sequence[Row], others: Sequence[Row], figure: Path) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     canvas = FigureCanvasAgg(Figure(figsize=(11, 4.2), layout="constrained"))
-    panels = canvas.figure.subplots(1, len(KINDS), sharey=True)
-    for panel, (kind, (_, _, title)) in zip(panels, KINDS.items(), strict=True):
+    panels = canvas.figure.subplots(1, len(TITLES), sharey=True)
+    for panel, (kind, title) in zip(panels, TITLES.items(), strict=True):
         here = [row for row in rows if row.kind == kind]
         there = [row for row in others if row.kind == kind]
         mib = [row.n_pages / 256 for row in here]
@@ -75,9 +35,14 @@ def draw(rows: Sequence[Row], others: Sequence[Row], figure: Path) -> None:
             )
         panel.plot(mib, [row.predicted_ns for row in here], color="tab:blue", label="zen5_hashed")
         if kind != "2M":
-            ends = [[row.predicted_ns for row in rows if row.kind == layout] for layout in ("4Kseq", "4Krnd")]
             panel.fill_between(
-                mib, *ends, color="tab:blue", alpha=0.12, linewidth=0, label="from no to all frames alone"
+                mib,
+                [row.in_a_row_ns for row in here],
+                [row.alone_ns for row in here],
+                color="tab:blue",
+                alpha=0.12,
+                linewidth=0,
+                label="no to all frames alone",
             )
         panel.plot(
             mib, [row.predicted_ns for row in there], "--", color="tab:orange", label="zen5 (LRU sets)"
@@ -99,15 +64,16 @@ def draw(rows: Sequence[Row], others: Sequence[Row], figure: Path) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Draw the figure and print the distances."""
     measured, figure = Path(arguments[0]), Path(arguments[1])
-    rows = read_rows(measured, load_tlb("zen5_hashed"))
-    others = read_rows(measured, load_tlb("zen5"))
+    rows, alone = read_rows(measured, load_tlb("zen5_hashed"))
+    others, _ = read_rows(measured, load_tlb("zen5"))
     draw(rows, others, figure)
-    print("pages of  footprint  measured (fastest)  zen5_hashed  distance    zen5  distance")
+    print("frames that lie alone:", ", ".join(f"{kind} {part:.0%}" for kind, part in alone.items()))
+    print("pages of  footprint  measured (fastest)  zen5_hashed  distance    zen5  distance   in a row to alone")
     for row, other in zip(rows, others, strict=True):
         print(
             f"{row.kind:8} {row.n_pages / 256:7.2f} MiB {min(row.measured_ns):15.2f} ns "
             f"{row.predicted_ns:9.2f} ns {row.distance:+8.1%} "
-            f"{other.predicted_ns:7.2f} {other.distance:+8.1%}"
+            f"{other.predicted_ns:7.2f} {other.distance:+8.1%}   {row.in_a_row_ns:7.2f} to {row.alone_ns:.2f}"
         )
 
 

@@ -26,12 +26,18 @@ _PAGE_SHIFT = 12
 # instruction.
 _LACKEY = re.compile(rb"^ ([LSM]) ([0-9a-fA-F]{1,16}),(\d{1,6})\s*$")
 _LACKEY_OTHER = re.compile(rb"^(I  [0-9a-fA-F]+,\d+|(==|--|\*\*)\d+(==|--|\*\*).*|)\s*$")
-# DynamoRIO: the view tool ("... read  8 byte(s) @ 0x7ffe... by PC ...") and the memtrace samples ("0x...:  8,
-# r").
+# DynamoRIO: the view tool ("... read  8 byte(s) @ 0x7ffe... by PC ..."; prefetches and flushes are "pref-r-L1",
+# "dflush") and the samples memtrace_simple ("0x...:  8, r") and memtrace_x86 ("0x<pc>,r,8,0x<address>").
 _DYNAMORIO = re.compile(rb"\b(?:read|write)\s+(\d{1,6}) byte\(s\) @ 0x([0-9a-fA-F]{1,16})\b")
-_DYNAMORIO_SAMPLE = re.compile(rb"^\s*0x([0-9a-fA-F]{1,16}):\s*(\d{1,6}),\s*(\w+)\s*$")
+_DYNAMORIO_SIMPLE = re.compile(rb"^\s*0x([0-9a-fA-F]{1,16}):\s*(\d{1,6}),\s*(\w+)\s*$")
+_DYNAMORIO_X86 = re.compile(rb"^0x[0-9a-fA-F]{1,16},[rw],(\d{1,6}),0x([0-9a-fA-F]{1,16})\s*$")
+_DYNAMORIO_NO_ACCESS = re.compile(
+    rb"\b(?:ifetch|iflush|dflush|pref(?:-\w+)*)\s+\d{1,6} byte\(s\) @ 0x[0-9a-fA-F]{1,16}\b"
+)
 _DYNAMORIO_OTHER = re.compile(
-    rb"(ifetch|<marker|<--record|^\s*-+\s*$|^Format:|^Output|^View|^\s*$|^\s*\d.*:.*\S)"
+    # The last: what else follows a record's number and thread ("12 7: 1400000", earlier "12: T1400000").
+    rb"(<marker|<--record|<record#>|^\s*-+\s*$|^Format:|^Output|^View|^\s*$|^\s*\d+ : total|"
+    rb"^\s*\d+(?:\s+\d+)?:\s+T?\d+\s)"
 )
 
 
@@ -69,7 +75,7 @@ def _format_of(head: bytes, path: Path) -> TraceFormat:
     for line in head.splitlines():
         if _LACKEY.match(line):
             return "lackey"
-        if _DYNAMORIO.search(line) or _DYNAMORIO_SAMPLE.match(line):
+        if any(record.search(line) for record in (_DYNAMORIO, _DYNAMORIO_SIMPLE, _DYNAMORIO_X86)):
             return "drmemtrace"
     raise TraceError(f"is text without a record of a known format ({', '.join(FORMATS)})", path, "line 1")
 
@@ -77,7 +83,8 @@ def _format_of(head: bytes, path: Path) -> TraceFormat:
 def read_pages(path: Path, trace_format: TraceFormat | None = None) -> Iterator[npt.NDArray[np.int64]]:
     """Yield the 4K page numbers of a trace's data accesses, in arrays of up to about a million.
 
-    An access that crosses a page boundary counts for each page it touches. Instruction fetches are left out.
+    An access that crosses a page boundary counts for each page it touches. Instruction fetches, prefetches and
+    cache flushes are left out.
 
     Args:
         path: The trace; ``-`` is the standard input, as it can be a pipe.
@@ -150,11 +157,11 @@ def _lackey_record(line: bytes) -> tuple[int, int] | None:
 
 def _dynamorio_record(line: bytes) -> tuple[int, int] | None:
     """As `_lackey_record`."""
-    if match := _DYNAMORIO.search(line):
+    if match := _DYNAMORIO.search(line) or _DYNAMORIO_X86.match(line):
         return int(match[2], 16), int(match[1])
-    if match := _DYNAMORIO_SAMPLE.match(line):
+    if match := _DYNAMORIO_SIMPLE.match(line):
         # Other words than r and w are instructions.
         return int(match[1], 16), int(match[2]) if match[3] in {b"r", b"w"} else 0
-    if b"byte(s)" in line and not re.search(rb"\bifetch\b", line):
-        return None
+    if b"byte(s)" in line:
+        return (0, 0) if _DYNAMORIO_NO_ACCESS.search(line) else None
     return (0, 0) if _DYNAMORIO_OTHER.search(line) else None

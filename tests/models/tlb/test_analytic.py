@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.special import gammaincc
 
 from models.tlb.analytic import CONFLICTS, Translation, cold_misses, evaluate
+from models.tlb.conflicts import gamma_above
 from models.tlb.counts import Counts, Tiling
 from models.tlb.exact import ExactTlb
 from models.tlb.hierarchy import SIZE_1G, SIZE_4K, Array, Hierarchy
@@ -47,7 +50,7 @@ def _both(
 
 
 @pytest.mark.parametrize("share_4k", [0.05, 0.3, 1.0])
-@pytest.mark.parametrize("name", ["zen5", "skylake_sp"])
+@pytest.mark.parametrize("name", ["zen5", "skylake_sp", "zen5_hashed"])
 @pytest.mark.parametrize("exponent", [0.0, 0.6, 0.99, 1.2])
 def test_walk_rate_is_within_four_percent_of_the_exact_model(
     exponent: float, name: str, share_4k: float
@@ -77,6 +80,24 @@ def test_random_replacement_follows_the_exact_model(share_4k: float) -> None:
     told, counted, _ = _both(Hierarchy(arrays), 0.99, share_4k)
     assert told.walks == pytest.approx(counted.walk_rate, rel=0.04)
     assert told.miss_l1 == pytest.approx(counted.l1_miss_rate, rel=0.04)
+
+
+@pytest.mark.parametrize(("policy", "hashed"), [("lru", True), ("random", False)])
+def test_index_and_replacement_are_taken_apart(policy: Literal["lru", "random"], hashed: bool) -> None:
+    """Sets picked by a hash alone, and random replacement alone, where 5 % of the regions are at 4K."""
+    first, second = (
+        tuple(replace(array, replacement=policy, hashed=hashed) for array in level)
+        for level in Hierarchy.from_preset("skylake_sp", coalesce=False).levels
+    )
+    told, counted, _ = _both(Hierarchy((first, second)), 1.2, 0.05)
+    assert told.walks == pytest.approx(counted.walk_rate, rel=0.04)
+
+
+def test_the_upper_gamma_function_is_scipys() -> None:
+    """Both branches, shapes that are no whole numbers, and the chance of a Poisson number below a whole one."""
+    for shape in (0.7, 5.0, 16.0, 53.3, 1600.0):
+        for x in (0.0, 0.5 * shape, shape, 1.7 * shape):
+            assert gamma_above(shape, x) == pytest.approx(float(gammaincc(shape, x)), rel=1e-6, abs=1e-12)
 
 
 @pytest.mark.parametrize("flush", [5_000, 50_000])

@@ -5,25 +5,25 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 from models.machine.tlb import PageSize, load_tlb
 from models.tlb.chase import ChaseStep, predict_chase
+from models.tlb.chase_rows import FITTED_PAGES, KINDS, Row, fit_frames, measured_runs, read_rows
 
 MEASURED = Path(__file__).parents[2] / "data" / "pointer_chase_zen5.csv"
+CHOSEN = MEASURED.with_name("chase_layouts_zen3.csv")
+# 4Kseq at 32 and 45 MiB: in one run of three the frames lay otherwise than in the other two.
+OTHER_FRAMES = (8192, 11585)
 # 2,896 KiB and 724 pages: the data leaves the L1D, whose every set is then all but full.
 LEAVES_L1D = 724
 
 
 def _measured(page: str) -> dict[int, list[float]]:
     """Return ``ns_min`` of the runs by number of 4K pages."""
-    rows: dict[int, list[float]] = defaultdict(list)
-    with MEASURED.open() as file:
-        for row in csv.DictReader(file):
-            if row["page"] == page and row["pattern"] == "page":
-                rows[int(row["npages4k"])].append(float(row["ns_min"]))
-    return rows
+    return {n_pages: ns for (kind, n_pages), ns in measured_runs(MEASURED).items() if kind == page}
 
 
 def _predicted(preset: str, page: str, n_pages: int) -> ChaseStep:
@@ -43,28 +43,89 @@ def test_up_to_8_mib_within_five_percent(page: str, preset: str) -> None:
         assert _predicted(preset, page, n_pages).ns == pytest.approx(ns, rel=allowed), n_pages
 
 
-def test_to_64_mib_within_twenty_percent_for_2m_pages() -> None:
-    """Walk costs follow the footprint: 8 to 64 MiB; the row that gave the nested constant is larger."""
-    measured = {n: min(runs) for n, runs in _measured("2M").items() if 2048 < n <= 16384}
-    assert len(measured) == 6
-    for n_pages, ns in measured.items():
-        assert _predicted("zen5_hashed", "2M", n_pages).ns == pytest.approx(ns, rel=0.2), n_pages
+@pytest.fixture(scope="module")
+def hashed_rows() -> dict[tuple[str, int], Row]:
+    """All rows, predicted with the layout that the rows of 90 MiB give."""
+    return {(row.kind, row.n_pages): row for row in read_rows(MEASURED, load_tlb("zen5_hashed"))[0]}
 
 
-@pytest.mark.parametrize("page", ["4Kseq", "4Krnd"])
-def test_to_64_mib_with_4k_pages_lies_between_the_layouts(page: str) -> None:
-    """With 4K pages the frames' layout differs from run to run: some layout between both extremes explains
-    each row.
+@pytest.mark.parametrize(
+    ("kind", "n_pages"),
+    [
+        pytest.param(
+            kind,
+            n_pages,
+            marks=[pytest.mark.xfail(strict=True, reason="the fastest run had other frames: +32 and +34 %")]
+            if kind == "4Kseq" and n_pages in OTHER_FRAMES
+            else [],
+        )
+        for kind in KINDS
+        for n_pages in (2896, 4096, 5792, 8192, 11585, 16384)
+    ],
+)
+def test_to_64_mib_within_twenty_percent(hashed_rows: dict[tuple[str, int], Row], kind: str, n_pages: int) -> None:
+    """Walk costs follow the footprint; what is fitted (nested constant, layout) is from rows of 90 MiB."""
+    assert n_pages < FITTED_PAGES
+    assert abs(hashed_rows[kind, n_pages].distance) < 0.2
 
-    Contiguous frames share lines of the host's tables, scattered ones do not; the measured fastest run lies
-    between both predictions, give or take 20 %, and 1 % where the L2 TLB is well exceeded.
+
+def test_4kseq_is_met_against_the_middle_of_three_runs(
+    hashed_rows: dict[tuple[str, int], Row],
+) -> None:
+    """Where the fastest run is missed, the other two are not: the layout differed, not the cost of a walk."""
+    for n_pages in (2896, 4096, 5792, 8192, 11585, 16384):
+        row = hashed_rows["4Kseq", n_pages]
+        assert row.predicted_ns == pytest.approx(median(row.measured_ns), rel=0.2), n_pages
+
+
+def test_the_run_with_other_frames_is_told_by_its_independent_chase() -> None:
+    """In the rows that are missed, independent steps over the same memory are fastest in the same run too.
+
+    With 2M pages, whose frames always follow one another, runs differ by less.
     """
-    for n_pages, runs in _measured(page).items():
-        if 2048 < n_pages <= 16384:
-            low = _predicted("zen5_hashed", "4Kseq", n_pages).ns
-            high = _predicted("zen5_hashed", "4Krnd", n_pages).ns
-            slack = 0.01 if n_pages > 5000 else 0.2
-            assert (1 - slack) * low <= min(runs) <= (1 + slack) * high, n_pages
+    dependent, independent = measured_runs(MEASURED), measured_runs(MEASURED, "mlp")
+    for n_pages in OTHER_FRAMES:
+        ns, others = dependent["4Kseq", n_pages], sorted(independent["4Kseq", n_pages])
+        assert independent["4Kseq", n_pages][ns.index(min(ns))] == others[0]
+        assert others[1] > 1.15 * others[0]
+        huge = sorted(independent["2M", n_pages])
+        assert huge[1] < 1.05 * huge[0]
+
+
+@pytest.mark.parametrize("kind", ["4Kseq", "4Krnd"])
+def test_to_64_mib_with_4k_pages_lies_between_the_layouts(hashed_rows: dict[tuple[str, int], Row], kind: str) -> None:
+    """Without any fit: from 22 MiB on, where nearly every step walks, some layout explains each row to 7 %."""
+    for n_pages in (5792, 8192, 11585, 16384):
+        row = hashed_rows[kind, n_pages]
+        assert 0.93 * row.in_a_row_ns <= min(row.measured_ns) <= 1.07 * row.alone_ns, n_pages
+
+
+def test_the_layout_is_fitted_to_a_row_that_is_not_predicted() -> None:
+    """A measured step gives the part that predicts it, or the nearer end."""
+    hashed = load_tlb("zen5_hashed")
+    step = predict_chase(hashed, 11585, host_page="4K", frames=0.6).ns
+    assert fit_frames(hashed, step, 11585) == pytest.approx(0.6, abs=0.01)
+    assert (fit_frames(hashed, 1.0, 11585), fit_frames(hashed, 1e3, 11585)) == (0.0, 1.0)
+
+
+def test_chosen_layouts_cost_what_the_layouts_of_the_model_cost() -> None:
+    """On another virtual machine the frames were chosen: in a row or alone, with the same tables of the guest.
+
+    The clock, latencies and walk constants of that CPU are not calibrated, so that differences are compared:
+    4K pages in a row against 2M pages, and lone frames against frames in a row. At these footprints every
+    step walks.
+    """
+    steps: dict[tuple[str, int], list[float]] = defaultdict(list)
+    with CHOSEN.open() as file:
+        for row in csv.DictReader(file):
+            steps[row["layout"], int(row["npages4k"])].append(float(row["ns_min"]))
+    zen3 = load_tlb("zen3")
+    for n_pages in (5792, 8192, 16384):
+        huge, in_a_row, alone = (min(steps[layout, n_pages]) for layout in ("2M", "row", "lone"))
+        predicted = [predict_chase(zen3, n_pages, guest_page="2M", host_page="4K").ns]
+        predicted += [predict_chase(zen3, n_pages, host_page="4K", frames=part).ns for part in (0.0, 1.0)]
+        assert predicted[1] - predicted[0] == pytest.approx(in_a_row - huge, abs=2.0), n_pages
+        assert predicted[2] - predicted[1] == pytest.approx(alone - in_a_row, rel=0.25), n_pages
 
 
 def test_frames_that_lie_alone_in_part_cost_between_both_layouts() -> None:
@@ -74,8 +135,12 @@ def test_frames_that_lie_alone_in_part_cost_between_both_layouts() -> None:
     assert steps == sorted(steps)
     named = [_predicted("zen5_hashed", page, 16384).ns for page in ("4Kseq", "4Krnd")]
     assert [steps[0], steps[-1]] == named
-    huge = [predict_chase(hashed, 16384, guest_page="2M", host_page="2M", frames=part).ns for part in (0.0, 1.0)]
-    assert huge[0] == huge[1]
+    for guest, host in (("2M", "4K"), ("4K", "2M")):
+        same = [
+            predict_chase(hashed, 16384, guest_page=guest, host_page=host, frames=part).ns  # type: ignore[arg-type]
+            for part in (0.0, 1.0)
+        ]
+        assert same[0] == same[1], (guest, host)
     with pytest.raises(ValueError, match=r"not 1\.5"):
         predict_chase(hashed, 100, host_page="4K", frames=1.5)
 

@@ -31,10 +31,14 @@ DYNAMORIO = """Output format:
            1           0:     1400000 <marker: version 6>
            2           1:     1400000 ifetch       3 byte(s) @ 0x00007f0012345678 48 89 e7
            3           1:     1400000 write        8 byte(s) @ 0x00007ffc00001ff8 by PC 0x00007f0012345678
-           4           1:     1400000 read         16 byte(s) @ 0x00007ffc00001ff8 by PC 0x00007f0012345678
+           4           1:     1400000 pref-r-L1     1 byte(s) @ 0x00007ffc00003000 by PC 0x00007f0012345678
+           5           1:     1400000 dflush       64 byte(s) @ 0x00007ffc00003000 by PC 0x00007f0012345678
+           6           1:     1400000 read         16 byte(s) @ 0x00007ffc00001ff8 by PC 0x00007f0012345678
 """
 SAMPLE = "Format: <data address>: <data size>, <(r)ead/(w)rite/opcode>\n"
 SAMPLE += "0x00007ffc00001ff8:  8, w\n0x00007f0000000000:  3, mov\n"
+SAMPLE_X86 = "Format: <instr address>,<(r)ead/(w)rite>,<data size>,<data address>\n"
+SAMPLE_X86 += "0x7f0012345678,w,8,0x7ffc00001ff8\n0x7f0012345678,r,16,0x7ffc00001ff8\n"
 
 
 def _write(tmp_path: Path, content: str | bytes) -> Path:
@@ -65,7 +69,7 @@ def test_lackey_counts_data_and_both_pages_of_a_crossing(tmp_path: Path) -> None
     ]
 
 
-@pytest.mark.parametrize(("text", "count"), [(DYNAMORIO, 3), (SAMPLE, 1)])
+@pytest.mark.parametrize(("text", "count"), [(DYNAMORIO, 3), (SAMPLE, 1), (SAMPLE_X86, 3)])
 def test_dynamorio_counts_reads_and_writes(tmp_path: Path, text: str, count: int) -> None:
     """The view tool's lines and the samples' lines; instruction fetches and markers are left out."""
     path = _write(tmp_path, text)
@@ -92,7 +96,9 @@ def test_a_pipe_reads_as_a_file_does(tmp_path: Path, content: str) -> None:
     [
         (" L 1ffefff7e0,8\n L zz,8\n", "line 2"),
         (" L ffffffffffffffff,8\n", "line 1"),
-        (DYNAMORIO + "  5 1: 1400000 read 8 byte(s) @ nowhere\n", "line 8"),
+        (DYNAMORIO + "  5 1: 1400000 read 8 byte(s) @ nowhere\n", "line 10"),
+        (SAMPLE + "0x00007ffc00001ff8:  zz, w\n", "line 4"),
+        (SAMPLE_X86 + "0x7f0012345678,w,8\n", "line 4"),
         (b"\x00" * 13, "byte 8"),
         ("hello world\n", "line 1"),
         ("==1== only talk\nI  04016b80,3\n", "line 1"),

@@ -115,7 +115,7 @@ def test_refills_cost_more_the_rarer_flushes_are_and_never_less_than_nothing() -
     assert totals[0] < totals[1] < totals[2]
 
 
-@pytest.mark.parametrize("tlb", ["skylake_sp", "zen5"])
+@pytest.mark.parametrize("tlb", ["skylake_sp", "zen5", "zen5_hashed", "ice_lake_sp"])
 @pytest.mark.parametrize("name", ["kernel_build", "packet_forwarder"])
 @pytest.mark.parametrize("split", [0.1, 0.4, 1.0])
 def test_analytic_is_within_ten_percent_of_exact_on_a_footprint_of_the_allocator(
