@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 import numpy as np
+from scipy.stats import qmc
 
 from models.machine.costs import CostValue
 from models.machine.machine import Machine
@@ -24,13 +25,22 @@ _LAID_OUT: Final = ("cpus", "slab_order", "slab_holes")
 """Values that the layout has used already; a sweep over ``bystanders.<name>.values`` varies these too."""
 
 
-def draw(preset: BystanderPreset, random: np.random.Generator) -> BystanderPreset:
-    """A bystander whose values lie anywhere in their ranges, alike for all: sizes and rates on a logarithmic scale."""
-    chosen: dict[str, float] = {}
-    for path, stated in preset.stated():
-        if stated.range is not None and path not in _LAID_OUT:
-            chosen[path] = _between(path, stated, float(random.random()))
-    return preset.with_values(chosen)
+def draw(preset: BystanderPreset, count: int, random: np.random.Generator) -> list[BystanderPreset]:
+    """Bystanders whose values lie anywhere in their ranges, alike for all: sizes and rates on a logarithmic scale.
+
+    A Latin hypercube: each range is cut into ``count`` parts, and every part is drawn from once, so that few draws
+    reach both ends of all ranges.
+    """
+    unsure = [(path, stated) for path, stated in preset.stated() if stated.range is not None and path not in _LAID_OUT]
+    if not unsure:
+        return [preset] * count
+    parts = qmc.LatinHypercube(len(unsure), rng=random).random(count)
+    return [
+        preset.with_values(
+            {path: _between(path, stated, float(part)) for (path, stated), part in zip(unsure, row, strict=True)}
+        )
+        for row in parts
+    ]
 
 
 def _between(path: str, stated: CostValue, part: float) -> float:
@@ -58,8 +68,7 @@ def drawn_bystanders(
     boot = bystander.boot_sizes
     regions = bystander.population.regions
     drawn = []
-    for _ in range(count):
-        preset = draw(bystander.preset, random)
+    for preset in draw(bystander.preset, count, random):
         part = Footprint(
             footprint.page_cache[: max(1, int(preset.page_cache_bytes.value) >> 12)],
             footprint.slab[: max(1, int(preset.slab_bytes.value) >> 12)],
