@@ -167,7 +167,7 @@ def _leave_pipes(kernel: Kernel, pipes: int) -> int:
         kernel.run("pipe", holder, 0)
     for holder in holders[::_FOREVER_FREE_EVERY]:
         kernel.run("close_pipe", holder, 0)
-    kernel.run_deferred(0, _UNTIL_THE_END_NS)
+    kernel.run_deferred(_UNTIL_THE_END_NS)
     counts["before_start"] = 0
     kernel.state.runs[:] = 0
     return pipes - len(holders[::_FOREVER_FREE_EVERY])

@@ -52,7 +52,7 @@ class Both:
 
     def end_grace_period(self) -> None:
         """All that waits is given back; what that lets wait anew, too."""
-        while self.kernel.run_deferred(0, FOREVER_NS):
+        while self.kernel.run_deferred(FOREVER_NS):
             pass
         while entries := self.plain.end_grace_period(FOREVER_NS):
             self.note(entries)  # type: ignore[arg-type]
