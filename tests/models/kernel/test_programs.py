@@ -16,7 +16,7 @@ from tests.models.kernel.machines import boot
 
 FILE_STEPS = (
     ("memfd_secret", (), "close_file"), ("mmap_file", (), "munmap_file"),
-    ("mmap_file", ("leaf_full",), "munmap_file"), ("mmap_fixed", (), "munmap_file"),
+    ("mmap_file", ("tall_tree",), "munmap_file"), ("mmap_fixed", (), "munmap_file"),
     ("mmap_anon", (), "munmap_anon"), ("first_anon_fault", (), "munmap_anon"), ("pipe", (), "close_pipe"),
 )  # fmt: skip
 """What a file, mapping or pipe may do first, with the conditions that hold, and what ends it."""
@@ -81,6 +81,8 @@ def test_compiled_footprints_are_the_plain_ones(steps: list[tuple[str, int, int]
             holder, ledger = both.kernel.first_task(_nobody()).holder, Ledger()
             both.perform("fork", holder, ledger, ("large_fdtable",) if choice % 2 else (), generation)
             both.perform("child_starts", holder, ledger)
+            if choice & 2:
+                both.perform("split_leaf", holder, ledger)
             live.append((TASK_ENDS, holder, ledger))
         elif what == "file":
             holder, ledger = both.kernel.new_holder(), Ledger()
