@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,3 +36,22 @@ def test_the_recorded_splits_are_ordinary_among_drawn_turns() -> None:
     splits = [int(simulate(recording, seed)[0]["level2_splits"][-1]) for seed in range(DRAWS)]
     assert min(splits) <= recorded <= max(splits)
     assert abs(np.mean(splits) - recorded) <= np.std(splits)
+
+
+def test_a_machine_of_more_cpus_is_simulated_too() -> None:
+    """The recorded machine with two CPUs more, whose lists are empty: its forks split about as often."""
+    recording = read("allocator", FORKS)
+    assert isinstance(recording, AllocatorRecording)
+    pcp = dict(recording.initial.pcp)
+    for zone in recording.machine.zones:
+        for cpu in (2, 3):
+            pcp[zone.index, cpu] = replace(pcp[zone.index, 0], cpu=cpu, count=0, vm_stat_diff=0, lists={})
+    wider = replace(
+        recording,
+        machine=recording.machine.model_copy(update={"cpus": 4}),
+        initial=replace(recording.initial, pcp=pcp),
+    )
+    values, frames = simulate(wider)
+    assert len(np.unique(frames)) == len(recording.secret_pfns)
+    begin, end = values["level2_splits"][[0, -1]]
+    assert end - begin == len(np.unique(frames >> 9)) <= len(frames) // 10
