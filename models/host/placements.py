@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.host.comparison import Comparison, Options
+from models.host.recorded_cpus import take_turns
 from models.host.recorded_run import Observed, policy_config, run_recorded
 from models.host.recording_counters import (
     Churn,
@@ -67,7 +68,10 @@ def compare(recording: CountersRecording, options: Options) -> Comparison:
     for placement in range(options.placements):
         random = Streams(options.seed, placement).get(STREAM)
         kernel = _kernel(recording, snapshot, machine, random)
-        observed = run_recorded(kernel, snapshot.cpus, config, idle_ns=_IDLE_NS, seed=options.seed)
+        observed = run_recorded(
+            kernel, snapshot.cpus, config, idle_ns=_IDLE_NS, seed=options.seed + placement,
+            in_turns=take_turns(recording.source.emulator),
+        )  # fmt: skip
         for name in _SPLITS:
             runs[name].append(_at_samples(recording, observed, name))
     return compare_placements(recording, runs)

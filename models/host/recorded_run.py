@@ -10,6 +10,7 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from models.host.recorded_cpus import Turns, share_slabs
 from models.host.recorded_program import MAPPED_AT_START, Program
 from models.kernel.compaction.background import Background
 from models.kernel.entities import SecretFile, Task
@@ -83,7 +84,7 @@ def policy_config(recorded: str) -> dict[str, Any]:
 
 def run_recorded(
     kernel: Kernel, cpus: int, config: WorkloadConfig, *, idle_ns: int, seed: int = 0, fragmenting_pages: int = 0,
-    pages_per_pipe: int = 1, first_cpu: int = 0, check_ns: int | None = None,
+    pages_per_pipe: int = 1, first_cpu: int = 0, check_ns: int | None = None, in_turns: bool = False,
 ) -> Observed:  # fmt: skip
     """Run a workload as the recorded program did: it samples, it idles in the end, it does not exit.
 
@@ -98,25 +99,29 @@ def run_recorded(
         pages_per_pipe: Such pages between two of those pipes.
         first_cpu: CPU on which the program begins.
         check_ns: When the kernel first looks whether memory is to be compacted unasked; None: it never does.
+        in_turns: CPUs were emulated one at a time.
     """
     env = Environment(seed=seed)
-    slabs = kernel.state.cpu_slabs
-    slabs[:, [0, first_cpu]] = slabs[:, [first_cpu, 0]]
+    share_slabs(kernel, first_cpu)
     # Where memory is in pieces kswapd may be woken by any single fault.
     system = System(env, kernel, cpus, batching=fragmenting_pages == 0, cpus_type=WatchedCpus)
     task = kernel.first_task(User("recorded", memlock_pages=UNLIMITED, files_max=UNLIMITED))
     task.descriptors = _DESCRIPTORS
     if fragmenting_pages:
         task.areas.lower(fragmenting_pages)
-        task.descriptors += 2 * _leave_pipes(kernel, fragmenting_pages // pages_per_pipe)
+        task.descriptors += 2 * _leave_pipes(kernel, fragmenting_pages // pages_per_pipe, first_cpu)
     workload = _WORKLOADS[config.kind]("recorded", system, task.user, config, env.streams.get("workload"))
     background = Background(kernel.state, kernel.costs, proactive=check_ns is not None)
     Kcompactd(system, background, check_ns or 0)
     notes = _Notes(kernel)
     workload.readers.append(notes.read)
     workload.watchers.append(notes.look_up)
-    _watch(workload, Program(kernel, task, at_once=config.kind == "churn"), kernel, task)
+    _watch(workload, Program(kernel, task, at_once=config.kind == "churn"), kernel, task, first_cpu)
     system.first_tick_ns = _FIRST_TICK_NS
+    if in_turns and cpus > 1:
+        turns = Turns(system, env.streams.get("host.turns"))
+        workload.leavers.append(turns.leave)
+        workload.watchers.append(turns.flushed)
 
     def life() -> Generator[simpy.Event, Any, None]:
         thread = Thread(system, task, first_cpu)
@@ -135,7 +140,7 @@ def run_recorded(
     return notes.observed()
 
 
-def _watch(workload: Workload, program: Program, kernel: Kernel, task: Task) -> None:
+def _watch(workload: Workload, program: Program, kernel: Kernel, task: Task, first_cpu: int) -> None:
     """Let the program read and look up what it did, when it did."""
 
     def begin(label: str, cpu: int) -> None:
@@ -145,7 +150,7 @@ def _watch(workload: Workload, program: Program, kernel: Kernel, task: Task) -> 
 
     workload.beginners.append(begin)
     if program.at_once:
-        boots = int(kernel.state.cpu_slabs[kernel.programs.caches["maple_node"], 0]["slab"])
+        boots = int(kernel.state.cpu_slabs[kernel.programs.caches["maple_node"], first_cpu]["slab"])
         task.tree = MappingTree(MAPPED_AT_START, boots)
         workload.watchers.append(program.look_up)
 
@@ -155,7 +160,7 @@ def _background(env: Environment, kernel: Kernel, after_ns: int, operation: str)
     kernel.run(operation, SCRATCH, 0)
 
 
-def _leave_pipes(kernel: Kernel, pipes: int) -> int:
+def _leave_pipes(kernel: Kernel, pipes: int, cpu: int) -> int:
     """Open pipes and close every fourth again, as before the recording; returns how many stay open.
 
     Their pages are part of the recorded state; what matters is which objects of slabs they leave free.
@@ -164,10 +169,10 @@ def _leave_pipes(kernel: Kernel, pipes: int) -> int:
     counts["before_start"] = 1
     holders = [kernel.new_holder() for _ in range(pipes)]
     for holder in holders:
-        kernel.run("pipe", holder, 0)
+        kernel.run("pipe", holder, cpu)
     for holder in holders[::_FOREVER_FREE_EVERY]:
-        kernel.run("close_pipe", holder, 0)
-    kernel.run_deferred(0, _UNTIL_THE_END_NS)
+        kernel.run("close_pipe", holder, cpu)
+    kernel.run_deferred(_UNTIL_THE_END_NS)
     counts["before_start"] = 0
     kernel.state.runs[:] = 0
     return pipes - len(holders[::_FOREVER_FREE_EVERY])

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.host.comparison import Comparison, Options
+from models.host.recorded_cpus import take_turns
 from models.host.recorded_run import Observed, policy_config, run_recorded
 from models.host.recording import AllocatorRecording
 from models.host.recording_text import RecordingError
@@ -53,14 +54,19 @@ _BEFORE_LOOKUP = ("start", "ready", "fork", "peak")
 
 
 def compare(recording: AllocatorRecording, options: Options) -> Comparison:
-    """Simulate the workload of ``recording`` and return the outcome; ``options`` has nothing for this mode."""
-    del options
-    simulated, frames = simulate(recording)
+    """Simulate the workload of ``recording`` and return the outcome; of ``options``, the seed matters to forks."""
+    simulated, frames = simulate(recording, options.seed)
     return compare_simulation(recording, simulated, frames)
 
 
-def simulate(recording: AllocatorRecording) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
+def simulate(
+    recording: AllocatorRecording, seed: int = 0
+) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
     """Run the workload of a recording from its initial state.
+
+    Args:
+        recording: What is run again.
+        seed: Of what is drawn: when CPUs of an emulator took turns.
 
     Returns:
         Each of `SAMPLED` to its values at the recording's samples, and the frame of every secret page in fault order.
@@ -74,6 +80,8 @@ def simulate(recording: AllocatorRecording) -> tuple[dict[str, NDArray[np.int64]
         idle_ns=idle_ns,
         first_cpu=int(recording.events.cpu[0]),
         check_ns=_check_ns(recording),
+        in_turns=take_turns(recording.source.emulator),
+        seed=seed,
         fragmenting_pages=int(parameters.get("frag", 0)),
         pages_per_pipe=_PIPE_PAGES * int(parameters.get("fevery", _FRAGMENT_EVERY)),
     )

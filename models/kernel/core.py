@@ -152,9 +152,9 @@ class Core:
         """How many things wait for a grace period or a worker that were noted up to a time."""
         return sum(int(waiting(self.handle, when, noted_until_ns)) for when in (RCU, WORKER))
 
-    def run_deferred(self, cpu: int, noted_until_ns: int) -> int:
+    def run_deferred(self, noted_until_ns: int) -> int:
         """Give back what has waited since before a time; returns how many things that were."""
-        return sum(int(give_due(self.handle, when, cpu, noted_until_ns, self.now_ns)) for when in (RCU, WORKER))
+        return sum(int(give_due(self.handle, when, noted_until_ns, self.now_ns)) for when in (RCU, WORKER))
 
     @property
     def open_files(self) -> int:

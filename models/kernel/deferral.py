@@ -14,11 +14,15 @@ PAGES: Final = 1
 
 
 @jit
-def defer(handle: int, when: int, now_ns: int, what: int, number: int) -> None:
-    """Note something to be given back: `when` is RCU or WORKER, `what` OBJECT (a slab) or PAGES (a pfn)."""
+def defer(handle: int, cpu: int, when: int, now_ns: int, what: int, number: int) -> None:
+    """Note something to be given back: `when` is RCU or WORKER, `what` OBJECT (a slab) or PAGES (a pfn).
+
+    The CPU that asks for it is the one that will do it: `call_rcu` puts a callback on its own CPU's list, and
+    `schedule_work` a work item on its own CPU's queue [6.1].
+    """
     ends = deferred_ends(handle)
     entry = deferred(handle)[(when - 1) * DEFERRED_SLOTS + ends[2 * when - 2] % DEFERRED_SLOTS]
-    entry.due_ns, entry.what, entry.number = now_ns, what, number
+    entry.due_ns, entry.cpu, entry.what, entry.number = now_ns, cpu, what, number
     ends[2 * when - 2] += 1
 
 

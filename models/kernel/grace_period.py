@@ -25,8 +25,8 @@ def waiting(handle: int, when: int, noted_until_ns: int) -> int:
 
 
 @jit
-def give_due(handle: int, when: int, cpu: int, noted_until_ns: int, now_ns: int) -> int:
-    """Give back what was noted up to a time, in the order in which it was.
+def give_due(handle: int, when: int, noted_until_ns: int, now_ns: int) -> int:
+    """Give back what was noted up to a time, in the order in which it was, each on the CPU that noted it.
 
     Returns:
         Entries given back.
@@ -36,6 +36,7 @@ def give_due(handle: int, when: int, cpu: int, noted_until_ns: int, now_ns: int)
         entry = ring[(when - 1) * DEFERRED_SLOTS + ends[2 * when - 1] % DEFERRED_SLOTS]
         if entry.due_ns > noted_until_ns:
             break
+        cpu = int(entry.cpu)
         if entry.what == OBJECT:
             give_object(handle, cpu, entry.number, now_ns)
         else:
@@ -48,6 +49,6 @@ def give_due(handle: int, when: int, cpu: int, noted_until_ns: int, now_ns: int)
         first, start = (when - 1) * DEFERRED_SLOTS, ends[2 * when - 1]
         for entry in range(left):
             here, there = ring[first + entry], ring[first + start + entry]
-            here.due_ns, here.what, here.number = there.due_ns, there.what, there.number
+            here.due_ns, here.cpu, here.what, here.number = there.due_ns, there.cpu, there.what, there.number
         ends[2 * when - 1], ends[2 * when - 2] = 0, left
     return done

@@ -146,8 +146,8 @@ CHARGE: Final = np.dtype(
     ]
 )
 
-DEFERRED: Final = np.dtype([("due_ns", "<i8"), ("what", "<i8"), ("number", "<i8")])
-"""Something to give back later: `what` 0: an object, `number` its slab; 1: a block of pages, `number` its pfn."""
+DEFERRED: Final = np.dtype([("due_ns", "<i8"), ("cpu", "<i4"), ("what", "<i4"), ("number", "<i8")])
+"""Something to give back later, on a CPU: `what` 0: an object, `number` its slab; 1: pages, `number` their pfn."""
 DEFERRED_SLOTS: Final = 1 << 26
 ROW: Final = np.dtype(
     [

@@ -44,14 +44,17 @@ class Mappings(SecretFiles):
             raise self.limits.refuse(errno.EINVAL, f"a mapping of {pages} pages, {'private' if private else 'shared'}")
         self.limits.check_mapping(task.user, task.locked_pages, pages)
         locked = self.limits.accounting == "per_mm"
-        leaf_full = task.generation > 1 and task.mapped == 1
         task.mapped += 1
         mapping = self._map(task, file, pages, locked=locked, within=within)
         if task.tree is not None and within is None:
             self.run("mmap_area", mapping.holder, cpu)
             self._change_tree(task.tree, mapping, cpu, mapped=True)
+        elif within is None and self._splits_leaf(task):
+            self.run("mmap_area", mapping.holder, cpu)
+            self.run("split_leaf", task.holder, cpu)
         elif within is None:
-            self.run("mmap_file", mapping.holder, cpu, self.programs.flag("leaf_full") if leaf_full else 0)
+            tall = task.generation > 1 and task.mapped == 2
+            self.run("mmap_file", mapping.holder, cpu, self.programs.flag("tall_tree") if tall else 0)
         else:
             # What lies there is split and unmapped first.
             self.spent_ns += 2 * self._ns["mmap"]
@@ -74,10 +77,17 @@ class Mappings(SecretFiles):
         if task.tree is not None:
             self.run("mmap_anon_area", mapping.holder, cpu)
             self._change_tree(task.tree, mapping, cpu, mapped=True)
+        elif self._splits_leaf(task):
+            self.run("mmap_anon_area", mapping.holder, cpu)
+            self.run("split_leaf", task.holder, cpu)
         else:
             self.run("mmap_anon", mapping.holder, cpu)
         self.run("first_anon_fault", mapping.holder, cpu)
         return mapping
+
+    def _splits_leaf(self, task: Task) -> bool:
+        """Whether a mapping just made is a child's first: those that it inherits fill a node of the tree."""
+        return task.generation > 1 and task.mapped == 1
 
     def _change_tree(self, tree: MappingTree, mapping: Mapping, cpu: int, *, mapped: bool) -> None:
         """Take the nodes that a change of a task's mappings may need at worst, use some, give the others back."""
@@ -92,7 +102,7 @@ class Mappings(SecretFiles):
                 give_object(handle, cpu, slab, self.now_ns)
         for slab in dead:
             if slab != NONE:
-                defer(handle, RCU, self.now_ns, OBJECT, slab)
+                defer(handle, cpu, RCU, self.now_ns, OBJECT, slab)
 
     def map_shared(self, task: Task, pages: int) -> Mapping:
         """Map ordinary memory that the task will share with its children."""

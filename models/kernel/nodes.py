@@ -67,7 +67,7 @@ def give_nodes(handle: int, cpu: int, holder: int, when: int, now_ns: int) -> No
         entry = record.nodes
         record.nodes = noted[entry].next
         if when > 0:
-            defer(handle, when, now_ns, OBJECT, noted[entry].slab)
+            defer(handle, cpu, when, now_ns, OBJECT, noted[entry].slab)
         else:
             give_object(handle, cpu, noted[entry].slab, now_ns)
         noted[entry].next = noted[0].next

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["PLAN", "end_task", "fork_task", "map_file", "open_file", "plan", "reap_task", "touch_file"]
 
 _OPERATIONS: Final = (
-    "fork", "fork_returns", "child_starts", "memfd_secret", "mmap_file",
+    "fork", "fork_returns", "child_starts", "memfd_secret", "mmap_area", "split_leaf",
     "munmap_file", "exit", "close_file", "exit_switched_away", "reap",
 )  # fmt: skip
-_FORK, _FORK_RETURNS, _STARTS, _OPEN, _MAP, _UNMAP, _EXIT, _CLOSE, _SWITCHED, _REAP = range(len(_OPERATIONS))
+_FORK, _FORK_RETURNS, _STARTS, _OPEN, _MAP, _SPLIT, _UNMAP, _EXIT, _CLOSE, _SWITCHED, _REAP = range(len(_OPERATIONS))
 
 PLAN: Final = np.dtype(
     [
@@ -134,6 +134,7 @@ def map_file(handle: int, shared: Any, cpu: int, node: int, task: int, now_ns: i
     pinned = (PINNED_TABLE, PINNED_TABLE, PINNED_TABLE)
     place(handle, task, mapping, shared.start, 1, pinned, pinned)
     _run(handle, shared, _MAP, cpu, node, mapping, now_ns)
+    _run(handle, shared, _SPLIT, cpu, node, task, now_ns)
     return int(mapping)
 
 

@@ -321,7 +321,7 @@ def _give(handle: int, row: Any, cpu: int, holder: int, now_ns: int, most: int) 
             continue
         given += 1
         if when > 0:
-            defer(handle, when, now_ns, int(row.kind == _GIVE_PAGES), number)
+            defer(handle, cpu, when, now_ns, int(row.kind == _GIVE_PAGES), number)
         elif row.kind == _GIVE_PAGES:
             free_pages(store, cpu, number, pages(store)[number].order)
         else:

@@ -1,17 +1,21 @@
 """When callbacks run that wait for an RCU grace period: the tick's softirq, the grace-period kthread, ksoftirqd [6.1].
 
-The rules are those of `rcu_core`, `rcu_gp_kthread` and `__do_softirq` for one CPU. Callbacks are told apart by when
-they were queued, since they run in that order.
+The rules are those of `rcu_core`, `rcu_gp_kthread` and `__do_softirq`. Callbacks are told apart by when they were
+queued, since they run in that order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 __all__ = ["NONE_RUN", "GracePeriods"]
 
 NONE_RUN = -1
 """A time before all callbacks."""
+_FORCE_AFTER_TICKS: Final = 2
+"""Ticks until the kthread looks at CPUs that report nothing: `jiffies_till_first_fqs` is 1, and a timer of one jiffy
+rings at the second tick, since it must not ring early (`calc_index`)."""
 
 
 class GracePeriods:
@@ -24,6 +28,9 @@ class GracePeriods:
     run; if there are more, ksoftirqd runs them, and after the kthread those of the grace period that ends only now.
 
     So a callback waits for two to three ticks, where many are queued for one to two.
+
+    A CPU that idles has no tick and reports nothing. While there is one, a grace period lasts until the kthread looks
+    for itself and finds it idle: one tick longer, and ksoftirqd ends none.
 
     Attributes:
         batch: callbacks that a softirq runs before it gives way (`rcutree.blimit`).
@@ -38,6 +45,7 @@ class GracePeriods:
         """Nothing waits: whatever was in progress ends without consequence."""
         self._in_progress = False
         self._next_ns = NONE_RUN  # callbacks queued until then wait for the grace period in progress
+        self._ticks = 0  # since it began
         self._kthread = self._softirqd = False
 
     @property
@@ -45,12 +53,13 @@ class GracePeriods:
         """Whether a kernel thread wants to run."""
         return self._kthread or self._softirqd
 
-    def tick(self, now_ns: int, waiting: Callable[[int], int]) -> int:
+    def tick(self, now_ns: int, waiting: Callable[[int], int], *, idle: bool = False) -> int:
         """Do what the softirq of a tick does.
 
         Args:
             now_ns: time of the tick.
             waiting: how many callbacks wait that were queued up to a time.
+            idle: whether a CPU idles.
 
         Returns:
             Callbacks queued up to this time run now.
@@ -58,7 +67,9 @@ class GracePeriods:
         ready = waiting(self._done_ns)
         if not self._kthread:
             if self._in_progress:
-                self._kthread = True  # the quiescent state is reported
+                self._ticks += 1
+                # Quiescent states are reported, or looked for.
+                self._kthread = not idle or self._ticks >= _FORCE_AFTER_TICKS
             elif waiting(now_ns) > ready:
                 self._kthread, self._next_ns = True, now_ns
         if ready <= self.batch:
@@ -66,7 +77,7 @@ class GracePeriods:
         self._softirqd = True
         return NONE_RUN
 
-    def switch(self, now_ns: int, waiting: Callable[[int], int]) -> int:
+    def switch(self, now_ns: int, waiting: Callable[[int], int], *, idle: bool = False) -> int:
         """Let the kernel threads run that were woken; arguments and what is returned are those of `tick`."""
         if self._kthread:
             if self._in_progress:
@@ -74,11 +85,11 @@ class GracePeriods:
                 self._in_progress = waiting(now_ns) > waiting(self._done_ns)
             else:
                 self._in_progress = True
-            self._kthread = False
+            self._kthread, self._ticks = False, 0
         if not self._softirqd:
             return NONE_RUN
         run_until_ns, self._softirqd = self._done_ns, False
-        if self._in_progress:
+        if self._in_progress and not idle:
             # ksoftirqd reports a quiescent state too: the grace period that has just begun ends right after it.
             self._in_progress, self._done_ns = False, self._next_ns
         return run_until_ns

@@ -67,7 +67,7 @@ def _drop_slab(handle: int, cpu: int, number: int, now_ns: int) -> None:
     if slab.pfn == NONE:
         return
     if caches(handle)[slab.cache].typesafe_by_rcu:
-        defer(handle, RCU, now_ns, PAGES, slab.pfn)
+        defer(handle, cpu, RCU, now_ns, PAGES, slab.pfn)
     else:
         free_pages(store, cpu, slab.pfn, pages(store)[slab.pfn].order)
 

@@ -81,6 +81,7 @@ class Workload(ABC):
         beginners: called with a label and a CPU when it begins to read the kernel's counters, before that takes time.
         readers: called with a label when it has read the kernel's counters.
         watchers: called with each secret file when it has been filled.
+        leavers: called with a thread that has woken another one and goes to sleep; generators, that take their time.
     """
 
     Config: type[WorkloadConfig]
@@ -103,6 +104,7 @@ class Workload(ABC):
         self.beginners: list[Callable[[str, int], None]] = []
         self.readers: list[Callable[[str], None]] = []
         self.watchers: list[Callable[[SecretFile], None]] = []
+        self.leavers: list[Callable[[Thread], Wait]] = []
         self._sample_at = frozenset(config.sample_at)
 
     def process(self) -> Wait:

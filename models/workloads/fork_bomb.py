@@ -223,6 +223,8 @@ class ForkBomb(Workload):
                 yield from self._get_pages(thread, resumed, ordinary)
                 standing = True
                 self._stand_up(ready)
+                for leaver in self.leavers:
+                    yield from leaver(thread)
             if config.hold is None and (stage <= STAND or (resumed is not None and resumed.asleep)):
                 thread.sleep()
                 yield self._all_there

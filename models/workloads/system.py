@@ -95,8 +95,9 @@ class System:
         env, kernel, grace = self.env, self.kernel, self.grace
         while kernel.deferred_since_ns() is not None:
             yield env.timeout(self.tick_ns - (env.now - self.first_tick_ns) % self.tick_ns)
-            self._give_back(grace.tick(env.now, kernel.deferred_until))
-            self._give_back(grace.switch(env.now, kernel.deferred_until))
+            idle = 1 < self.cpus.count > self.cpus.running
+            self._give_back(grace.tick(env.now, kernel.deferred_until, idle=idle))
+            self._give_back(grace.switch(env.now, kernel.deferred_until, idle=idle))
         grace.rest()
         self.clocks.clock[0]["ticking"] = 0
 
@@ -104,5 +105,5 @@ class System:
         if noted_until_ns > NONE_RUN:
             env, kernel = self.env, self.kernel
             kernel.now_ns = env.now
-            kernel.run_deferred(0, noted_until_ns)
+            kernel.run_deferred(noted_until_ns)
             observe(kernel.handle, env.now)

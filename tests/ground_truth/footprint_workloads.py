@@ -145,7 +145,7 @@ class Workload:
         file = File(pages=pages)
         self.perform("memfd_secret", file.ledger, flags=self.flags)
         self.perform(mmap, file.ledger, flags=flags)
-        if mmap == "mmap_file":
+        if mmap != "mmap_fixed":
             file.start = self.space.mmap(pages)
         return file
 
@@ -243,10 +243,14 @@ class Workload:
             self.perform("fork_returns", parent)
             self.perform("child_starts", child)
             if anon_pages:
-                self.perform("mmap_anon", child)
+                self.perform("mmap_anon_area", child)
+                self.perform("split_leaf", child)
                 self.perform("first_anon_fault", child)
                 self.perform("anon_fault", child, repeat=anon_pages)
-            file = self.new_file(secret_pages, flags=frozenset(("leaf_full",) if anon_pages else ()))
+                file = self.new_file(secret_pages, flags=frozenset({"tall_tree"}))
+            else:
+                file = self.new_file(secret_pages, "mmap_area")
+                self.perform("split_leaf", child)
             file.start = MMAP_TOP - anon_pages - secret_pages
             for _ in range(secret_pages):
                 self.touch(file, child)

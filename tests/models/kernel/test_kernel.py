@@ -194,7 +194,7 @@ class TestErrors:
         with refused(kernel, errno.ENOMEM):
             kernel.fork(task, 0)
         assert int(kernel.state.counts[0]["tasks_alive"]) == alive == task.user.processes
-        kernel.run_deferred(0, EVER_AFTER_NS)
+        kernel.run_deferred(EVER_AFTER_NS)
         check_owners(kernel, check_pages(kernel.store))
 
     def test_no_more_processes(self) -> None:
@@ -339,7 +339,7 @@ class TestPool:
         assert absent_pages(kernel.store) == 1024
         kernel.close(task, file, 0)
         assert absent_pages(kernel.store) == 0
-        kernel.run_deferred(0, EVER_AFTER_NS)
+        kernel.run_deferred(EVER_AFTER_NS)
         assert free - free_and_listed(kernel) <= sum(
             int(cache["slabs"]) << int(cache["order"]) for cache in kernel.state.caches
         )
@@ -438,7 +438,7 @@ class TestProcesses:
         kernel.reap(parent, 0)
         kernel.now_ns = EVER_AFTER_NS
         for _ in range(3):
-            kernel.run_deferred(0, EVER_AFTER_NS)
+            kernel.run_deferred(EVER_AFTER_NS)
         assert absent_pages(kernel.store) == 0
         identity.check()
         check_owners(kernel, check_pages(kernel.store))

@@ -173,11 +173,11 @@ class KernelMachine(RuleBasedStateMachine):
         if task.files:
             self.kernel.close(task, task.files[which % len(task.files)], cpu)
 
-    @rule(cpu=CPUS, passed_ns=st.integers(0, 20_000_000))
-    def time_passes(self, cpu: int, passed_ns: int) -> None:
+    @rule(passed_ns=st.integers(0, 20_000_000))
+    def time_passes(self, passed_ns: int) -> None:
         """A while later, what is old enough is given back."""
         self.kernel.now_ns += passed_ns
-        self.kernel.run_deferred(cpu, self.kernel.now_ns - 6_500_000)
+        self.kernel.run_deferred(self.kernel.now_ns - 6_500_000)
 
     def unmapped(self) -> int:
         return int(self.kernel.state.direct_map.counters[0]["unmapped_pages"])
@@ -207,7 +207,7 @@ class KernelMachine(RuleBasedStateMachine):
             kernel.exit(task, 0)
         for task in [*self.tasks, *self.zombies]:
             kernel.reap(task, 1)
-        kernel.run_deferred(0, kernel.now_ns + A_SECOND_NS)
+        kernel.run_deferred(kernel.now_ns + A_SECOND_NS)
         assert not kernel.tasks
         assert absent_pages(kernel.store) == 0
         assert int(kernel.state.counts[0]["secret_pages"]) == 0

@@ -58,7 +58,7 @@ def test_a_plain_life_is_any_life() -> None:
         assert by_face.state_digest() == compiled.state_digest()
         assert by_face.open_files == compiled.open_files
     for kernel in (by_face, compiled):
-        kernel.run_deferred(0, 1 << 60)
+        kernel.run_deferred(1 << 60)
         check_pages(kernel.store)
     assert by_face.state_digest() == compiled.state_digest()
     assert int(by_face.state.counts["tasks_alive"][0]) == int(compiled.state.counts["tasks_alive"][0]) == 1
@@ -83,7 +83,7 @@ def test_what_a_plain_task_holds_is_accounted_for() -> None:
     assert kernel.held_pages(child) == child.locked_pages == 1
     kernel.exit(child, 0)
     kernel.reap(child, 0)
-    kernel.run_deferred(0, 1 << 60)
+    kernel.run_deferred(1 << 60)
     assert parent.user.processes == 1
     assert parent.user.secret_pages == 0
     assert kernel.state_digest() != before  # the parent copied pages, and the map stays split

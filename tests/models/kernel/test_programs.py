@@ -16,7 +16,7 @@ from tests.models.kernel.machines import boot
 
 FILE_STEPS = (
     ("memfd_secret", (), "close_file"), ("mmap_file", (), "munmap_file"),
-    ("mmap_file", ("leaf_full",), "munmap_file"), ("mmap_fixed", (), "munmap_file"),
+    ("mmap_file", ("tall_tree",), "munmap_file"), ("mmap_fixed", (), "munmap_file"),
     ("mmap_anon", (), "munmap_anon"), ("first_anon_fault", (), "munmap_anon"), ("pipe", (), "close_pipe"),
 )  # fmt: skip
 """What a file, mapping or pipe may do first, with the conditions that hold, and what ends it."""
@@ -52,7 +52,7 @@ class Both:
 
     def end_grace_period(self) -> None:
         """All that waits is given back; what that lets wait anew, too."""
-        while self.kernel.run_deferred(0, FOREVER_NS):
+        while self.kernel.run_deferred(FOREVER_NS):
             pass
         while entries := self.plain.end_grace_period(FOREVER_NS):
             self.note(entries)  # type: ignore[arg-type]
@@ -81,6 +81,8 @@ def test_compiled_footprints_are_the_plain_ones(steps: list[tuple[str, int, int]
             holder, ledger = both.kernel.first_task(_nobody()).holder, Ledger()
             both.perform("fork", holder, ledger, ("large_fdtable",) if choice % 2 else (), generation)
             both.perform("child_starts", holder, ledger)
+            if choice & 2:
+                both.perform("split_leaf", holder, ledger)
             live.append((TASK_ENDS, holder, ledger))
         elif what == "file":
             holder, ledger = both.kernel.new_holder(), Ledger()

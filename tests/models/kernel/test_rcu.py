@@ -24,16 +24,16 @@ class Ring:
             self.waiting.remove(queued)
 
 
-def ticks(ring: Ring, number: int, *, late_ns: int = 0) -> None:
+def ticks(ring: Ring, number: int, *, late_ns: int = 0, idle: bool = False) -> None:
     """Let ticks come; kernel threads run `late_ns` after them."""
     grace = GracePeriods(BATCH)
     for tick in range(1, number + 1):
         now_ns = tick * TICK_NS
         arrived = Ring([one for one in ring.waiting if one <= now_ns])
-        ring.run(grace.tick(now_ns, arrived.until), now_ns)
+        ring.run(grace.tick(now_ns, arrived.until, idle=idle), now_ns)
         if grace.woken:
             later = [one for one in ring.waiting if one <= now_ns + late_ns]
-            until_ns = grace.switch(now_ns + late_ns, Ring(later).until)
+            until_ns = grace.switch(now_ns + late_ns, Ring(later).until, idle=idle)
             if until_ns > NONE_RUN:
                 ring.run(until_ns, now_ns + late_ns)
 
@@ -43,6 +43,15 @@ def test_a_callback_alone_runs_at_the_third_tick() -> None:
     ring = Ring([1])
     ticks(ring, 5)
     assert ring.ran == {1: 3 * TICK_NS}
+
+
+def test_while_another_cpu_idles_a_grace_period_is_a_tick_longer() -> None:
+    """It reports nothing: the kthread looks for itself, at the second tick of the grace period."""
+    alone, steady = Ring([1]), Ring([tick * TICK_NS + 5 for tick in range(20)])
+    ticks(alone, 5, idle=True)
+    ticks(steady, 60, idle=True)
+    assert alone.ran == {1: 4 * TICK_NS}
+    assert all(3 * TICK_NS < ran - queued <= 5 * TICK_NS for queued, ran in steady.ran.items())
 
 
 def test_few_callbacks_wait_two_to_three_ticks() -> None:
