@@ -45,14 +45,14 @@ _TAIL = """
   slower by 1.5 is a common figure and not the source's. The decline without interrupts begins at 32 threads in the
   source and where threads share cores here.
 * **AmpereOne**: page tables within 2 %, and the order of the workloads by gain. A build's system time (a sixth of the
-  build is taken to be in the kernel) saves 8 % and not 13, memcached gains 1.4 % (0.4 to 2.4) and not 3.5. The sizes
+  build is taken to be in the kernel) saves 8 % and not 13, memcached gains 1.4 % (0.4 to 2.2) and not 3.5. The sizes
   of its two largest gains are **not** reproduced, by a factor of about 50: a copy or a cipher touches each page for
   longer than a walk takes, so that no TLB model makes 4K entries cost more than the work itself. Something else must
   be at work there. The TLB preset is a placeholder.
 * **Intel's shares**: that 4K is best for a fifth of the tests is **not** reproduced; here 4K is never better than
-  2M but by the scatter of results (1 % is assumed; 0 would give 1G nearly everything, 3 % would give 52, 36 and
-  12 %). That differences between 1G and 2M are small against scatter is.
-* **Kernel build**: a predicted 4 % (1.0 to 7.3 % for nine of ten over the ranges of the preset), beside published
+  2M but by the scatter of results (1 % is assumed; 0 would give 1G nearly everything, 3 % would give 45, 40 and
+  15 %). That differences between 1G and 2M are small against scatter is.
+* **Kernel build**: a predicted 4 % (1.0 to 6.5 % for nine of ten over the ranges of the preset), beside published
   differences within 7 % of either sign.
 * **Production ("in the order of 1 %")**: half a percent in the mean of the five bystanders with a tenth of the map
   at 4K.
