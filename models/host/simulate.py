@@ -18,7 +18,7 @@ from models.kernel.pages.allocator import ALLOC_DEFAULT
 from models.kernel.pages.fallback import ALLOC_NOFRAGMENT, LRU
 from models.kernel.pages.layout import USED, Store
 from models.machine.machine import MachineConfig, build_machine
-from models.workloads.background_compaction import next_check_ns
+from models.workloads.background_compaction import TICK_NS, next_check_ns
 from models.workloads.base import WorkloadConfig
 from models.workloads.churn import ChurnConfig
 from models.workloads.files import ManyFilesConfig, OneFileConfig
@@ -58,8 +58,17 @@ def compare(recording: AllocatorRecording, options: Options) -> Comparison:
     return compare_simulation(recording, simulated, frames)
 
 
-def simulate(recording: AllocatorRecording) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
+def simulate(
+    recording: AllocatorRecording, *, tick_shift_ns: int = 0
+) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
     """Run the workload of a recording from its initial state.
+
+    The timer ticks at multiples of 4 ms of the kernel's clock (6.1, `tick_init_jiffy_update`), which the first sample
+    tells.
+
+    Args:
+        recording: What is simulated.
+        tick_shift_ns: How much later the timer ticks, to see what hangs on it.
 
     Returns:
         Each of `SAMPLED` to its values at the recording's samples, and the frame of every secret page in fault order.
@@ -72,6 +81,7 @@ def simulate(recording: AllocatorRecording) -> tuple[dict[str, NDArray[np.int64]
         workload_of(recording),
         idle_ns=idle_ns,
         first_cpu=int(recording.events.cpu[0]),
+        first_tick_ns=(tick_shift_ns - _sampled_ns(recording, "start")) % TICK_NS,
         check_ns=_check_ns(recording),
         fragmenting_pages=int(parameters.get("frag", 0)),
         pages_per_pipe=_PIPE_PAGES * int(parameters.get("fevery", _FRAGMENT_EVERY)),
