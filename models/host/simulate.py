@@ -58,17 +58,11 @@ def compare(recording: AllocatorRecording, options: Options) -> Comparison:
     return compare_simulation(recording, simulated, frames)
 
 
-def simulate(
-    recording: AllocatorRecording, *, tick_shift_ns: int = 0
-) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
+def simulate(recording: AllocatorRecording) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
     """Run the workload of a recording from its initial state.
 
-    The timer ticks at multiples of 4 ms of the kernel's clock (6.1, `tick_init_jiffy_update`), which the first sample
-    tells.
-
-    Args:
-        recording: What is simulated.
-        tick_shift_ns: How much later the timer ticks, to see what hangs on it.
+    The timer ticks at multiples of 4 ms of the kernel's clock (6.1, `tick_init_jiffy_update`), which the sample at the
+    start tells.
 
     Returns:
         Each of `SAMPLED` to its values at the recording's samples, and the frame of every secret page in fault order.
@@ -81,7 +75,7 @@ def simulate(
         workload_of(recording),
         idle_ns=idle_ns,
         first_cpu=int(recording.events.cpu[0]),
-        first_tick_ns=(tick_shift_ns - _sampled_ns(recording, "start")) % TICK_NS,
+        first_tick_ns=-_sampled_ns(recording, "start") % TICK_NS,
         check_ns=_check_ns(recording),
         fragmenting_pages=int(parameters.get("frag", 0)),
         pages_per_pipe=_PIPE_PAGES * int(parameters.get("fevery", _FRAGMENT_EVERY)),
