@@ -14,11 +14,15 @@ __all__ = ["MAPPED_AT_START", "Program"]
 
 _TOP: Final = 0x7FFFF7DFA
 MAPPED_AT_START: Final = (
-    (0x400, 0x400), (0x401, 0x480), (0x481, 0x4A0), (0x4A2, 0x4A8), (0x4A9, 0x4B0), (0x4B1, 0x4C0),
-    (0x800, 0x820), (_TOP, _TOP + 1), (0x7FFFFFFDD, 0x7FFFFFFF1), (0x7FFFFFFF2, 0x7FFFFFFF5),
+    (0x400, 0x400), (0x401, 0x480), (0x481, 0x4A0), (0x4A1, 0x4A8), (0x4A9, 0x4B0), (0x4B1, 0x4C0), (0x4C1, 0x4E0),
+    (_TOP, _TOP + 1), (_TOP + 2, _TOP + 5), (_TOP + 6, _TOP + 7), (0x7FFFFFFDD, 0x7FFFFFFFE),
 )  # fmt: skip
-"""First and last pages of what a static program has mapped: itself, its heap, its books, its stack, and the vDSO. Where
-exactly is not recorded; what matters is how many there are, and which have neighbours."""
+"""First and last pages of what a static program has mapped: seven mappings side by side of itself, its bss and its
+heap; in one row its books, the vvar and the vDSO; its stack.
+
+Where exactly is not recorded. What matters is how many there are and which have neighbours, as each mapping and each
+gap is an entry of the tree: that many is what a fork copies (`fork` of the footprints), and with the area that
+many_memfds reserves its root is full, as its slabs show."""
 
 # Instructions of the recorded kernel, read off the times between samples of one_memfd, many_memfds and churn.
 _READ_NS: Final = 140_000

@@ -18,6 +18,7 @@ from models.kernel.kernel import Kernel
 from models.kernel.layout import CHAINS, FILE_PAGES
 from models.kernel.limits import UNLIMITED, User
 from models.kernel.mapping_tree import MappingTree
+from models.kernel.pages.layout import NONE
 from models.kernel.programs import SCRATCH
 from models.workloads.background_compaction import Kcompactd, WatchedCpus
 from models.workloads.base import Workload, WorkloadConfig
@@ -48,8 +49,6 @@ _KB_PER_PAGE = 4
 _DESCRIPTORS = 8
 _FOREVER_FREE_EVERY = 4
 _PIPE_PAGES = 16
-#: From the start of a recording, which a dump of the state with interrupts off precedes, to the next tick of the timer.
-_FIRST_TICK_NS = 3_300_000
 #: Samples at which the program looks up the frames of what it has touched since the last one.
 _LOOKED_UP_AT = ("fault", "memfd")
 _UNTIL_THE_END_NS = 1 << 62
@@ -84,7 +83,8 @@ def policy_config(recorded: str) -> dict[str, Any]:
 
 def run_recorded(
     kernel: Kernel, cpus: int, config: WorkloadConfig, *, idle_ns: int, seed: int = 0, fragmenting_pages: int = 0,
-    pages_per_pipe: int = 1, first_cpu: int = 0, check_ns: int | None = None, in_turns: bool = False,
+    pages_per_pipe: int = 1, first_cpu: int = 0, first_tick_ns: int = 0, check_ns: int | None = None,
+    in_turns: bool = False,
 ) -> Observed:  # fmt: skip
     """Run a workload as the recorded program did: it samples, it idles in the end, it does not exit.
 
@@ -98,6 +98,7 @@ def run_recorded(
             recording began.
         pages_per_pipe: Such pages between two of those pipes.
         first_cpu: CPU on which the program begins.
+        first_tick_ns: From the start to the first tick of the timer.
         check_ns: When the kernel first looks whether memory is to be compacted unasked; None: it never does.
         in_turns: CPUs were emulated one at a time.
     """
@@ -116,8 +117,8 @@ def run_recorded(
     notes = _Notes(kernel)
     workload.readers.append(notes.read)
     workload.watchers.append(notes.look_up)
-    _watch(workload, Program(kernel, task, at_once=config.kind == "churn"), kernel, task, first_cpu)
-    system.first_tick_ns = _FIRST_TICK_NS
+    _watch(workload, Program(kernel, task, at_once=config.kind == "churn"), kernel, task)
+    system.first_tick_ns, system.woken_ns = first_tick_ns, 0
     if in_turns and cpus > 1:
         turns = Turns(system, env.streams.get("host.turns"))
         workload.leavers.append(turns.leave)
@@ -140,18 +141,21 @@ def run_recorded(
     return notes.observed()
 
 
-def _watch(workload: Workload, program: Program, kernel: Kernel, task: Task, first_cpu: int) -> None:
+def _watch(workload: Workload, program: Program, kernel: Kernel, task: Task) -> None:
     """Let the program read and look up what it did, when it did."""
 
     def begin(label: str, cpu: int) -> None:
         program.read(cpu)
+
+    def look_up(label: str) -> None:
         if label in _LOOKED_UP_AT:
             program.look_up_new()
 
     workload.beginners.append(begin)
+    workload.readers.append(look_up)
+    if type(workload) in (Churn, ManyFiles, OneFile):
+        task.tree = MappingTree(MAPPED_AT_START, NONE)
     if program.at_once:
-        boots = int(kernel.state.cpu_slabs[kernel.programs.caches["maple_node"], first_cpu]["slab"])
-        task.tree = MappingTree(MAPPED_AT_START, boots)
         workload.watchers.append(program.look_up)
 
 

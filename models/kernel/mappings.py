@@ -46,9 +46,15 @@ class Mappings(SecretFiles):
         locked = self.limits.accounting == "per_mm"
         task.mapped += 1
         mapping = self._map(task, file, pages, locked=locked, within=within)
-        if task.tree is not None and within is None:
+        if within is not None:
+            # What lies there is split and unmapped first.
+            self.spent_ns += 2 * self._ns["mmap"]
+        if task.tree is not None:
             self.run("mmap_area", mapping.holder, cpu)
-            self._change_tree(task.tree, mapping, cpu, mapped=True)
+            if within is None:
+                self._change_tree(task.tree, mapping, cpu, mapped=True)
+            else:
+                self._cut_off(task.tree, mapping, within, cpu)
         elif within is None and self._splits_leaf(task):
             self.run("mmap_area", mapping.holder, cpu)
             self.run("split_leaf", task.holder, cpu)
@@ -56,8 +62,6 @@ class Mappings(SecretFiles):
             tall = task.generation > 1 and task.mapped == 2
             self.run("mmap_file", mapping.holder, cpu, self.programs.flag("tall_tree") if tall else 0)
         else:
-            # What lies there is split and unmapped first.
-            self.spent_ns += 2 * self._ns["mmap"]
             self.run("mmap_fixed", mapping.holder, cpu)
         if locked:
             task.locked_pages += pages
@@ -67,13 +71,19 @@ class Mappings(SecretFiles):
         """Reserve address space for secret files to be mapped into, one behind the other (PROT_NONE)."""
         self.spent_ns += self._ns["mmap"]
         mapping = self._map(task, None, pages, locked=False)
-        self.run("mmap_anon", mapping.holder, cpu)
+        self._note_mapping(task, mapping, cpu)
         return mapping
 
     def map_ordinary(self, task: Task, pages: int, cpu: int = 0) -> Mapping:
         """Map ordinary memory of a length."""
         mapping = self._map(task, None, pages, locked=False)
         task.mapped += 1
+        self._note_mapping(task, mapping, cpu)
+        self.run("first_anon_fault", mapping.holder, cpu)
+        return mapping
+
+    def _note_mapping(self, task: Task, mapping: Mapping, cpu: int) -> None:
+        """Take what the kernel notes an ordinary mapping with."""
         if task.tree is not None:
             self.run("mmap_anon_area", mapping.holder, cpu)
             self._change_tree(task.tree, mapping, cpu, mapped=True)
@@ -82,8 +92,6 @@ class Mappings(SecretFiles):
             self.run("split_leaf", task.holder, cpu)
         else:
             self.run("mmap_anon", mapping.holder, cpu)
-        self.run("first_anon_fault", mapping.holder, cpu)
-        return mapping
 
     def _splits_leaf(self, task: Task) -> bool:
         """Whether a mapping just made is a child's first: those that it inherits fill a node of the tree."""
@@ -91,18 +99,44 @@ class Mappings(SecretFiles):
 
     def _change_tree(self, tree: MappingTree, mapping: Mapping, cpu: int, *, mapped: bool) -> None:
         """Take the nodes that a change of a task's mappings may need at worst, use some, give the others back."""
-        handle, node, cache = self.handle, self.node_of[cpu], self.programs.caches["maple_node"]
-        spare = [int(take_object(handle, cpu, node, cache)) for _ in range(tree.nodes_at_worst())]
-        if not mapped:
-            # What is unmapped is put into a tree of its own for a while.
-            spare.insert(0, int(take_object(handle, cpu, node, cache)))
-        dead = tree.store(mapping.start, mapping.start + mapping.pages - 1, mapped, spare.pop)
-        for slab in spare:
-            if slab != NONE:
-                give_object(handle, cpu, slab, self.now_ns)
+        spare = self._take_nodes(tree.nodes_at_worst(), cpu)
+        # What is unmapped is put into a tree of its own for a while.
+        beside = [] if mapped else self._take_nodes(1, cpu)
+        self._store(tree, mapping.start, mapping.start + mapping.pages, spare, cpu, mapped=mapped)
+        self._give_nodes(beside, cpu)
+
+    def _cut_off(self, tree: MappingTree, mapping: Mapping, within: Mapping, cpu: int) -> None:
+        """Put a mapping in place of the front of what is left of a reserved area (6.1, `mmap_region` with MAP_FIXED).
+
+        The area is split, which changes the tree; unmapping the front and mapping the file only replace an entry.
+        """
+        end = within.start + within.pages
+        unmapping = self._take_nodes(tree.nodes_at_worst(), cpu)
+        if mapping.start + mapping.pages < end:
+            splitting = self._take_nodes(tree.nodes_at_worst(), cpu)
+            self._store(tree, mapping.start + mapping.pages, end, splitting, cpu, mapped=True)
+        beside = self._take_nodes(1, cpu)
+        self._give_nodes(unmapping, cpu)
+        self._give_nodes(beside, cpu)
+        self._give_nodes(self._take_nodes(tree.nodes_at_worst(), cpu), cpu)
+
+    def _store(self, tree: MappingTree, start: int, end: int, spare: list[int], cpu: int, *, mapped: bool) -> None:
+        """Change a tree with nodes that were set aside; give back those that are left, and the old ones later."""
+        dead = tree.store(start, end - 1, mapped, spare.pop)
+        self._give_nodes(spare, cpu)
         for slab in dead:
             if slab != NONE:
-                defer(handle, cpu, RCU, self.now_ns, OBJECT, slab)
+                defer(self.handle, cpu, RCU, self.now_ns, OBJECT, slab)
+
+    def _take_nodes(self, count: int, cpu: int) -> list[int]:
+        """Take nodes of trees of mappings; returns the slabs that they lie in."""
+        handle, node, cache = self.handle, self.node_of[cpu], self.programs.caches["maple_node"]
+        return [int(take_object(handle, cpu, node, cache)) for _ in range(count)]
+
+    def _give_nodes(self, slabs: list[int], cpu: int) -> None:
+        for slab in slabs:
+            if slab != NONE:
+                give_object(self.handle, cpu, slab, self.now_ns)
 
     def map_shared(self, task: Task, pages: int) -> Mapping:
         """Map ordinary memory that the task will share with its children."""

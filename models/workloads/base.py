@@ -160,6 +160,8 @@ class Workload(ABC):
             self.system.switches += 1
             for reader in self.readers:
                 reader(label)
+            if self.system.kernel.spent_ns:
+                yield from thread.spend()
 
     def look_into_proc(self, thread: Thread) -> Wait:
         """Open the counters in /proc for the first time, if the configuration wants them read."""

@@ -6,6 +6,7 @@ from typing import Literal
 
 from models.kernel.entities import Mapping, SecretFile
 from models.kernel.errors import KernelRefusal
+from models.kernel.programs import SCRATCH
 from models.workloads.base import Count, Positive, Wait, Workload, WorkloadConfig
 from models.workloads.thread import Thread
 from simcore.units import Nanoseconds
@@ -85,6 +86,8 @@ class ManyFiles(Workload):
         area = None
         if self.config.reserve:
             area = self.system.kernel.reserve(thread.task, self.config.reserve, thread.cpu)
+        if self._sample_at:
+            self.system.kernel.run("workload_start_many_files", SCRATCH, thread.cpu)
         yield from self.look_into_proc(thread)
         yield from self.sample(thread, "ready")
         try:

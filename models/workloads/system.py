@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from models.kernel.kernel import Kernel
 from models.kernel.observe import observe
 from models.kernel.rcu import NONE_RUN, GracePeriods
@@ -15,6 +17,10 @@ from models.workloads.waits import Wait
 from simcore.environment import Environment
 
 __all__ = ["System"]
+
+WAKEUP_GRANULARITY_NS: Final = 1_000_000
+"""By how much a task must be behind to take the CPU when it is woken (6.1, `wakeup_gran`, one CPU): a sleeper is given
+3 ms, and so is one who has just slept and runs; else it waits for the next tick."""
 
 
 class System:
@@ -31,6 +37,7 @@ class System:
         grace: when callbacks run that wait for a grace period.
         tick_ns: time between two ticks of the timer.
         first_tick_ns: when it ticks first.
+        woken_ns: when the task that runs was woken; until it has caught up no kernel thread takes its CPU.
         secret_faults: secret pages touched.
         secret_fault_ns: time from touching them until they were there, waits for CPUs, locks and flushes included.
         tracer: told what threads do, when the run is traced.
@@ -65,6 +72,7 @@ class System:
         self.grace = GracePeriods(kernel.footprints.grace_period.batch)
         self.tick_ns = kernel.footprints.grace_period.tick_ns
         self.first_tick_ns = 0
+        self.woken_ns = -WAKEUP_GRANULARITY_NS
         self.tracer = None if env.trace is None else Tracer(env.trace, kernel, cpus)
         self.direct = batching and self.tracer is None
         self.single = cpus == 1 and self.tracer is None
@@ -97,7 +105,8 @@ class System:
             yield env.timeout(self.tick_ns - (env.now - self.first_tick_ns) % self.tick_ns)
             idle = 1 < self.cpus.count > self.cpus.running
             self._give_back(grace.tick(env.now, kernel.deferred_until, idle=idle))
-            self._give_back(grace.switch(env.now, kernel.deferred_until, idle=idle))
+            if env.now - self.woken_ns >= WAKEUP_GRANULARITY_NS:
+                self._give_back(grace.switch(env.now, kernel.deferred_until, idle=idle))
         grace.rest()
         self.clocks.clock[0]["ticking"] = 0
 

@@ -14,7 +14,17 @@ def test_what_is_mapped_at_the_start_is_in_order() -> None:
     """A tree can be made of it: ascending ranges that do not overlap."""
     assert all(first <= last for first, last in MAPPED_AT_START)
     assert all(one[1] < other[0] for one, other in pairwise(MAPPED_AT_START))
-    assert MappingTree(MAPPED_AT_START, -1).height >= 1
+
+
+def test_one_more_mapping_fills_the_root_of_the_tree() -> None:
+    """The recorded program takes four nodes for its first change, and seven from the second on."""
+    tree, nodes = MappingTree(MAPPED_AT_START, -1), iter(range(1, 100))
+    below = MAPPED_AT_START[7][0]
+    heights = []
+    for file in range(1, 4):
+        tree.store(below - file, below - file, True, lambda: next(nodes))
+        heights.append(tree.height)
+    assert heights == [1, 2, 2]
 
 
 def test_reading_counters_takes_a_buffer_for_a_while() -> None:

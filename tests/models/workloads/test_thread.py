@@ -210,3 +210,22 @@ def test_an_interrupted_cpu_ends_later() -> None:
     interrupted = int(machine.kernel.state.costs[0]["interrupted"])
     assert interrupted > 0
     assert ends(True) - ends(False) >= 10 * interrupted
+
+
+@pytest.mark.parametrize(("woken_ns", "ticks"), [(-(1 << 40), 3), (0, 4)])
+def test_a_task_that_was_just_woken_is_not_preempted_by_the_grace_period(woken_ns: int, ticks: int) -> None:
+    """A callback runs at the third tick; at the fourth when the first comes before a kernel thread may take the CPU."""
+    machine = system()
+    machine.first_tick_ns, machine.woken_ns = 500_000, woken_ns
+    seen: list[bool] = []
+
+    def life(thread: Thread) -> Life:
+        mapping = yield from secret_pages(thread, 1)
+        yield from thread.unmap(mapping)
+        yield from thread.close(mapping.file)
+        for tick in range(1, 6):
+            yield machine.env.timeout(machine.first_tick_ns + (tick - 1) * machine.tick_ns + 1 - machine.env.now)
+            seen.append(machine.kernel.deferred_since_ns() is not None)
+
+    live(machine, life(thread_of(machine)))
+    assert seen.index(False) + 1 == ticks
