@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, overload
 
 import numpy as np
 
-from models.kernel.entities import SecretFile, Task
+from models.kernel.entities import Mapping, SecretFile, Task
 from models.kernel.kernel import Kernel
 from models.kernel.programs import SCRATCH
 
@@ -23,7 +23,8 @@ exactly is not recorded; what matters is how many there are, and which have neig
 # Instructions of the recorded kernel, read off the times between samples of one_memfd, many_memfds and churn.
 _READ_NS: Final = 140_000
 _LOOKUP_NS: Final = 3_000
-_ENTRY_NS: Final = 25
+_PRESENT_NS: Final = 76
+_EMPTY_NS: Final = 20
 _MAPPING_NS: Final = 875
 _TABLE_SHIFT: Final = 9
 _SMALL_FDTABLE: Final = 128
@@ -40,7 +41,7 @@ class Program:
         self._kernel, self._task = kernel, task
         self.at_once = at_once
         self._looked = 0
-        self._large_table = False
+        self._large_table = task.descriptors > _SMALL_FDTABLE
 
     def read(self, cpu: int) -> None:
         """Read the counters: /proc/vmstat takes a buffer for as long as it is read."""
@@ -56,8 +57,9 @@ class Program:
         touched = int(self._kernel.state.counts[0]["secret_faults"])
         area = next((one for one in reversed(self._task.mappings) if one.file is None), self._task.mappings[-1])
         begin, end = area.start + self._looked, area.start + touched
-        mapped = np.arange(begin, end) if area.file is None else np.array([begin])
-        self._spend(begin, end, mapped, np.append(mapped[1:], end))
+        # Each file is mapped by itself, with what is left of the reserved area behind; or there is but one.
+        starts = np.arange(begin, end + 1) if area.file is None else np.array([begin])
+        self._spend(begin, end, starts, np.append(starts[1:], area.start + area.pages), end)
         self._looked = touched
 
     def look_up(self, file: SecretFile) -> None:
@@ -65,12 +67,33 @@ class Program:
         starts = np.array(sorted(one.start for one in self._task.mappings))
         ends = np.array(sorted(one.start + one.pages for one in self._task.mappings))
         begin = self._task.mappings[-1].start
-        self._spend(begin, begin + file.present, starts, ends)
+        self._spend(begin, begin + file.present, starts, ends, int(ends[-1]))
 
-    def _spend(self, begin: int, end: int, starts: np.ndarray, ends: np.ndarray) -> None:
-        """Read an entry of /proc/self/pagemap for each page: that walks to the end of its page table [6.1]."""
+    def look_up_last(self, mapping: Mapping) -> None:
+        """Look up the page of a mapping that was touched last; none behind it has been."""
+        page = mapping.start + mapping.touched - 1
+        self._kernel.spent_ns += _LOOKUP_NS + _EMPTY_NS * (_table_end(page) - page)
+
+    def _spend(self, begin: int, end: int, starts: np.ndarray, ends: np.ndarray, present_end: int) -> None:
+        """Read an entry of /proc/self/pagemap for each page: that walks to the end of its page table [6.1].
+
+        Args:
+            begin: first page; end: one past the last one.
+            starts: of the mappings; ends: of the mappings, in ascending order.
+            present_end: from where on pages have not been touched.
+        """
         pages = np.arange(begin, end)
-        until = np.minimum(((pages >> _TABLE_SHIFT) + 1) << _TABLE_SHIFT, ends[-1])
+        until = np.minimum(_table_end(pages), ends[-1])
         near = np.searchsorted(starts, until, "left") - np.searchsorted(ends, pages, "right")
-        walked = _LOOKUP_NS + _ENTRY_NS * (until - pages) + _MAPPING_NS * near
+        present = np.minimum(until, present_end) - pages
+        walked = _LOOKUP_NS + _PRESENT_NS * present + _EMPTY_NS * (until - pages - present) + _MAPPING_NS * near
         self._kernel.spent_ns += int(walked.sum())
+
+
+@overload
+def _table_end(page: int) -> int: ...
+@overload
+def _table_end(page: np.ndarray) -> np.ndarray: ...
+def _table_end(page: int | np.ndarray) -> int | np.ndarray:
+    """One past the last page that the page table of a page maps."""
+    return ((page >> _TABLE_SHIFT) + 1) << _TABLE_SHIFT

@@ -58,8 +58,13 @@ def compare(recording: AllocatorRecording, options: Options) -> Comparison:
     return compare_simulation(recording, simulated, frames)
 
 
-def simulate(recording: AllocatorRecording) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
+def simulate(
+    recording: AllocatorRecording, *, tick_late_ns: int = 0
+) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
     """Run the workload of a recording from its initial state.
+
+    Args:
+        tick_late_ns: how much later than by the recorded clock the timer ticks.
 
     Returns:
         Each of `SAMPLED` to its values at the recording's samples, and the frame of every secret page in fault order.
@@ -73,6 +78,9 @@ def simulate(recording: AllocatorRecording) -> tuple[dict[str, NDArray[np.int64]
         idle_ns=idle_ns,
         first_cpu=int(recording.events.cpu[0]),
         check_ns=_check_ns(recording),
+        booted_ns=_sampled_ns(recording, "boot"),
+        clock_ns=_sampled_ns(recording, "start"),
+        tick_late_ns=tick_late_ns,
         fragmenting_pages=int(parameters.get("frag", 0)),
         pages_per_pipe=_PIPE_PAGES * int(parameters.get("fevery", _FRAGMENT_EVERY)),
     )

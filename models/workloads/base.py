@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import simpy
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from models.kernel.entities import SecretFile
+from models.kernel.entities import Mapping, SecretFile
 from models.kernel.errors import KernelRefusal
 from models.kernel.limits import User
 from models.workloads.system import System
@@ -81,6 +81,7 @@ class Workload(ABC):
         beginners: called with a label and a CPU when it begins to read the kernel's counters, before that takes time.
         readers: called with a label when it has read the kernel's counters.
         watchers: called with each secret file when it has been filled.
+        lookers: called with a mapping when a page of it has been touched, by workloads that touch one at a time.
     """
 
     Config: type[WorkloadConfig]
@@ -103,6 +104,7 @@ class Workload(ABC):
         self.beginners: list[Callable[[str, int], None]] = []
         self.readers: list[Callable[[str], None]] = []
         self.watchers: list[Callable[[SecretFile], None]] = []
+        self.lookers: list[Callable[[Mapping], None]] = []
         self._sample_at = frozenset(config.sample_at)
 
     def process(self) -> Wait:
@@ -169,6 +171,12 @@ class Workload(ABC):
         """Tell those who watch that a file has all its pages."""
         for watcher in self.watchers:
             watcher(file)
+
+    def look_at(self, thread: Thread, mapping: Mapping) -> Wait:
+        """Let those who look at every page see the one that was touched last."""
+        for looker in self.lookers:
+            looker(mapping)
+            yield from thread.spend()
 
     def hold(self, thread: Thread, delay_ns: int) -> Wait:
         """Sleep, without a CPU."""
