@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, overload
+from collections.abc import Iterable
+from typing import Final, cast, overload
 
 import numpy as np
 
-from models.kernel.entities import Mapping, SecretFile, Task
+from models.kernel.entities import Task
 from models.kernel.kernel import Kernel
 from models.kernel.programs import SCRATCH
 
@@ -27,19 +28,16 @@ _PRESENT_NS: Final = 76
 _EMPTY_NS: Final = 20
 _MAPPING_NS: Final = 875
 _TABLE_SHIFT: Final = 9
+#: Samples at which the program looks up the frames of what it has touched since the last one.
+_LOOKED_UP_AT: Final = ("fault", "memfd")
 _SMALL_FDTABLE: Final = 128
 
 
 class Program:
-    """What the program does at its samples, and after a file was filled.
+    """What the program does at its samples, and after it has touched pages."""
 
-    Attributes:
-        at_once: frames of a file are looked up as soon as it is filled, else at the next sample.
-    """
-
-    def __init__(self, kernel: Kernel, task: Task, *, at_once: bool) -> None:
+    def __init__(self, kernel: Kernel, task: Task) -> None:
         self._kernel, self._task = kernel, task
-        self.at_once = at_once
         self._looked = 0
         self._large_table = task.descriptors > _SMALL_FDTABLE
 
@@ -52,42 +50,52 @@ class Program:
         kernel.run("read_vmstat", SCRATCH, cpu)
         kernel.spent_ns += _READ_NS
 
-    def look_up_new(self) -> None:
+    def look_up(self, done: str) -> Iterable[int]:
+        """Look the frames up of what has been done; returns how long each call takes, in ns."""
+        if done in _LOOKED_UP_AT:
+            return self._look_up_new()
+        if done == "filled":
+            return self._look_up_file()
+        return self._look_up_last() if done == "touched" else ()
+
+    def _look_up_new(self) -> Iterable[int]:
         """Look up the frames of all pages touched since this was last done, of files mapped side by side."""
         touched = int(self._kernel.state.counts[0]["secret_faults"])
         area = next((one for one in reversed(self._task.mappings) if one.file is None), self._task.mappings[-1])
         begin, end = area.start + self._looked, area.start + touched
+        self._looked = touched
         # Each file is mapped by itself, with what is left of the reserved area behind; or there is but one.
         starts = np.arange(begin, end + 1) if area.file is None else np.array([begin])
-        self._spend(begin, end, starts, np.append(starts[1:], area.start + area.pages), end)
-        self._looked = touched
+        return _walks(begin, end, starts, np.append(starts[1:], area.start + area.pages), end)
 
-    def look_up(self, file: SecretFile) -> None:
+    def _look_up_file(self) -> Iterable[int]:
         """Look up the frames of the file that was filled last."""
         starts = np.array(sorted(one.start for one in self._task.mappings))
         ends = np.array(sorted(one.start + one.pages for one in self._task.mappings))
-        begin = self._task.mappings[-1].start
-        self._spend(begin, begin + file.present, starts, ends, int(ends[-1]))
+        mapping = self._task.mappings[-1]
+        return _walks(mapping.start, mapping.start + mapping.touched, starts, ends, int(ends[-1]))
 
-    def look_up_last(self, mapping: Mapping) -> None:
-        """Look up the page of a mapping that was touched last; none behind it has been."""
+    def _look_up_last(self) -> Iterable[int]:
+        """Look up the page of the first secret file that was touched last; none behind it has been."""
+        mapping = next(one for one in self._task.mappings if one.file is not None)
         page = mapping.start + mapping.touched - 1
-        self._kernel.spent_ns += _LOOKUP_NS + _EMPTY_NS * (_table_end(page) - page)
+        return (_LOOKUP_NS + _EMPTY_NS * (_table_end(page) - page),)
 
-    def _spend(self, begin: int, end: int, starts: np.ndarray, ends: np.ndarray, present_end: int) -> None:
-        """Read an entry of /proc/self/pagemap for each page: that walks to the end of its page table [6.1].
 
-        Args:
-            begin: first page; end: one past the last one.
-            starts: of the mappings; ends: of the mappings, in ascending order.
-            present_end: from where on pages have not been touched.
-        """
-        pages = np.arange(begin, end)
-        until = np.minimum(_table_end(pages), ends[-1])
-        near = np.searchsorted(starts, until, "left") - np.searchsorted(ends, pages, "right")
-        present = np.minimum(until, present_end) - pages
-        walked = _LOOKUP_NS + _PRESENT_NS * present + _EMPTY_NS * (until - pages - present) + _MAPPING_NS * near
-        self._kernel.spent_ns += int(walked.sum())
+def _walks(begin: int, end: int, starts: np.ndarray, ends: np.ndarray, present_end: int) -> Iterable[int]:
+    """Time that it takes to read the entries of /proc/self/pagemap: each walks to the end of its page table [6.1].
+
+    Args:
+        begin: first page; end: one past the last one.
+        starts: of the mappings; ends: of the mappings, in ascending order.
+        present_end: from where on pages have not been touched.
+    """
+    pages = np.arange(begin, end)
+    until = np.minimum(_table_end(pages), ends[-1])
+    near = np.searchsorted(starts, until, "left") - np.searchsorted(ends, pages, "right")
+    present = np.minimum(until, present_end) - pages
+    walked = _LOOKUP_NS + _PRESENT_NS * present + _EMPTY_NS * (until - pages - present) + _MAPPING_NS * near
+    return cast(list[int], walked.tolist())
 
 
 @overload

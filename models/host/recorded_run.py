@@ -49,8 +49,6 @@ _KB_PER_PAGE = 4
 _DESCRIPTORS = 8
 _FOREVER_FREE_EVERY = 4
 _PIPE_PAGES = 16
-#: Samples at which the program looks up the frames of what it has touched since the last one.
-_LOOKED_UP_AT = ("fault", "memfd")
 _UNTIL_THE_END_NS = 1 << 62
 
 
@@ -119,7 +117,7 @@ def run_recorded(
     notes = _Notes(kernel)
     workload.readers.append(notes.read)
     workload.watchers.append(notes.look_up)
-    _watch(workload, Program(kernel, task, at_once=config.kind == "churn"), kernel, task)
+    _watch(workload, Program(kernel, task), kernel, task)
     # The timer ticks at multiples of its period by the kernel's clock (`tick_init_jiffy_update`).
     system.first_tick_ns = (tick_late_ns - clock_ns) % system.tick_ns
 
@@ -147,18 +145,11 @@ def run_recorded(
 
 def _watch(workload: Workload, program: Program, kernel: Kernel, task: Task) -> None:
     """Let the program read and look up what it did, when it did."""
-
-    def begin(label: str, cpu: int) -> None:
-        program.read(cpu)
-        if label in _LOOKED_UP_AT:
-            program.look_up_new()
-
-    workload.beginners.append(begin)
-    workload.lookers.append(program.look_up_last)
-    if program.at_once:
+    workload.beginners.append(lambda _, cpu: program.read(cpu))
+    workload.lookers.append(program.look_up)
+    if workload.config.kind == "churn":
         boots = int(kernel.state.cpu_slabs[kernel.programs.caches["maple_node"], 0]["slab"])
         task.tree = MappingTree(MAPPED_AT_START, boots)
-        workload.watchers.append(program.look_up)
 
 
 def _background(

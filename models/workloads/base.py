@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import simpy
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from models.kernel.entities import Mapping, SecretFile
+from models.kernel.entities import SecretFile
 from models.kernel.errors import KernelRefusal
 from models.kernel.limits import User
 from models.workloads.system import System
@@ -81,7 +81,7 @@ class Workload(ABC):
         beginners: called with a label and a CPU when it begins to read the kernel's counters, before that takes time.
         readers: called with a label when it has read the kernel's counters.
         watchers: called with each secret file when it has been filled.
-        lookers: called with a mapping when a page of it has been touched, by workloads that touch one at a time.
+        lookers: called with what has been done; they return how long the task's calls take that look at that, in ns.
     """
 
     Config: type[WorkloadConfig]
@@ -104,7 +104,7 @@ class Workload(ABC):
         self.beginners: list[Callable[[str, int], None]] = []
         self.readers: list[Callable[[str], None]] = []
         self.watchers: list[Callable[[SecretFile], None]] = []
-        self.lookers: list[Callable[[Mapping], None]] = []
+        self.lookers: list[Callable[[str], Iterable[int]]] = []
         self._sample_at = frozenset(config.sample_at)
 
     def process(self) -> Wait:
@@ -156,6 +156,7 @@ class Workload(ABC):
             for beginner in self.beginners:
                 beginner(label, thread.cpu)
             yield from thread.spend()
+            yield from self.look_at(thread, label)
             # It tells what it has read, and waits until that is written.
             self.system.switches += 1
             for reader in self.readers:
@@ -172,11 +173,12 @@ class Workload(ABC):
         for watcher in self.watchers:
             watcher(file)
 
-    def look_at(self, thread: Thread, mapping: Mapping) -> Wait:
-        """Let those who look at every page see the one that was touched last."""
+    def look_at(self, thread: Thread, done: str) -> Wait:
+        """Make the calls that look at what has been done, one after the other."""
         for looker in self.lookers:
-            looker(mapping)
-            yield from thread.spend()
+            for spent_ns in looker(done):
+                self.system.kernel.spent_ns += spent_ns
+                yield from thread.spend()
 
     def hold(self, thread: Thread, delay_ns: int) -> Wait:
         """Sleep, without a CPU."""
