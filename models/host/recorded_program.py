@@ -93,9 +93,16 @@ def _walks(begin: int, end: int, starts: np.ndarray, ends: np.ndarray, present_e
     pages = np.arange(begin, end)
     until = np.minimum(_table_end(pages), ends[-1])
     near = np.searchsorted(starts, until, "left") - np.searchsorted(ends, pages, "right")
-    present = np.minimum(until, present_end) - pages
+    present = _mapped_below(np.minimum(until, present_end), starts, ends) - _mapped_below(pages, starts, ends)
     walked = _LOOKUP_NS + _PRESENT_NS * present + _EMPTY_NS * (until - pages - present) + _MAPPING_NS * near
     return cast(list[int], walked.tolist())
+
+
+def _mapped_below(pages: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """How many pages the mappings have below each of some pages, none of which lies before the first mapping."""
+    last = np.searchsorted(starts, pages, "right") - 1
+    whole = np.cumsum(ends - starts)
+    return np.asarray(whole[last] - np.maximum(0, ends[last] - pages))
 
 
 @overload

@@ -17,7 +17,6 @@ CHAOS = "which 2M blocks can be chunks again depends on every single slab page"
 #: within its tolerance fails, so that this list can only shrink.
 SHORT = {
     "b_page_1g_steal": COMPACTION,
-    "b_page_2g_steal": COMPACTION,
     "c_page_1g_steal2": COMPACTION,
     "f_page_1g_steal": COMPACTION,
     "h_page_1g_steal": COMPACTION,
