@@ -29,7 +29,6 @@ class Cpus:
         waiting: events of the threads that wait, by row of the queue.
         starting: CPUs given to children without a thread that have not begun yet: events, by row.
         start: called with row and CPU when such a child may begin.
-        woken: threads that wait for their first turn since they slept.
     """
 
     def __init__(self, env: Environment, clocks: Clocks) -> None:
@@ -42,7 +41,6 @@ class Cpus:
         self.waiting: dict[int, simpy.Event] = {}
         self.starting: dict[int, simpy.Event] = {}
         self.start: Callable[[int, int], None]
-        self.woken = 0
         self._gone: set[simpy.Event] = set()
         set_up(self._clocks)
 

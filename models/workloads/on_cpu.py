@@ -43,17 +43,9 @@ class OnCpu:
         system = self.system
         self.cpu = system.cpus.try_acquire(self._last)
         if self.cpu < 0:
-            return self._wait_woken()
+            return self._wait_for_cpu()
         self._got_cpu(system.env.now)
         return AT_ONCE
-
-    def _wait_woken(self) -> Wait:
-        cpus = self.system.cpus
-        cpus.woken += 1
-        try:
-            yield from self._wait_for_cpu()
-        finally:
-            cpus.woken -= 1
 
     def _wait_for_cpu(self, event: simpy.Event | None = None) -> Wait:
         system = self.system

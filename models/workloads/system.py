@@ -96,10 +96,7 @@ class System:
         while kernel.deferred_since_ns() is not None:
             yield env.timeout(self.tick_ns - (env.now - self.first_tick_ns) % self.tick_ns)
             self._give_back(grace.tick(env.now, kernel.deferred_until))
-            # The kernel's threads, woken last, have no more credit for their sleep than others that have just woken:
-            # behind a crowd of those they wait for more than a tick.
-            if self.cpus.woken <= self.cpus.count:
-                self._give_back(grace.switch(env.now, kernel.deferred_until))
+            self._give_back(grace.switch(env.now, kernel.deferred_until))
         grace.rest()
         self.clocks.clock[0]["ticking"] = 0
 
