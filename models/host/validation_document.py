@@ -61,8 +61,8 @@ _TAIL = """\
   time. The model's tasks are right to half a percent: in `h_page_1g_steal`, 0.8 ms late at the first run, 161 ms
   after the start. With the ticks 0.6 ms later all splits are right at every sample and 98 % of the frames; with others
   56 to 86 %, and splits within 3 %. A test moves the ticks. So the frames of `h_page_1g_steal`, `b_page_1g_steal` (54
-  to 74 %) and `f_page_1g_steal` are not determined by what the model knows; splits, sizes of the direct map and free
-  memory are.
+  to 74 %) and `f_page_1g_steal` are not determined by what the model knows; splits and sizes of the direct map are,
+  to 5 %. Free memory is at most 5 % off at a sample: a full drain of the per-CPU lists comes at another moment.
   Which objects of slabs the boot left free is the other thing that is not recorded. `c_page_1g_steal2` booted with one
   kernel thread less than what the footprints were read off (its first child is number 23, not 24), and with one slab
   of 64-byte objects less. With the objects of both, blocks are stolen at the recorded tasks up to the first compaction;
