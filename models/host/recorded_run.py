@@ -14,12 +14,14 @@ from models.host.recorded_cpus import Turns, share_slabs
 from models.host.recorded_program import MAPPED_AT_START, Program
 from models.kernel.compaction.background import Background
 from models.kernel.entities import SecretFile, Task
+from models.kernel.footprints import BackgroundSpec
 from models.kernel.kernel import Kernel
 from models.kernel.layout import CHAINS, FILE_PAGES
 from models.kernel.limits import UNLIMITED, User
 from models.kernel.mapping_tree import MappingTree
 from models.kernel.pages.layout import NONE
 from models.kernel.programs import SCRATCH
+from models.kernel.slab_caches import give_object
 from models.workloads.background_compaction import Kcompactd, WatchedCpus
 from models.workloads.base import Workload, WorkloadConfig
 from models.workloads.churn import Churn
@@ -49,8 +51,6 @@ _KB_PER_PAGE = 4
 _DESCRIPTORS = 8
 _FOREVER_FREE_EVERY = 4
 _PIPE_PAGES = 16
-#: Samples at which the program looks up the frames of what it has touched since the last one.
-_LOOKED_UP_AT = ("fault", "memfd")
 _UNTIL_THE_END_NS = 1 << 62
 
 
@@ -83,8 +83,8 @@ def policy_config(recorded: str) -> dict[str, Any]:
 
 def run_recorded(
     kernel: Kernel, cpus: int, config: WorkloadConfig, *, idle_ns: int, seed: int = 0, fragmenting_pages: int = 0,
-    pages_per_pipe: int = 1, first_cpu: int = 0, first_tick_ns: int = 0, check_ns: int | None = None,
-    in_turns: bool = False,
+    pages_per_pipe: int = 1, first_cpu: int = 0, check_ns: int | None = None, booted_ns: int = 0, clock_ns: int = 0,
+    tick_late_ns: int = 0, in_turns: bool = False,
 ) -> Observed:  # fmt: skip
     """Run a workload as the recorded program did: it samples, it idles in the end, it does not exit.
 
@@ -98,8 +98,10 @@ def run_recorded(
             recording began.
         pages_per_pipe: Such pages between two of those pipes.
         first_cpu: CPU on which the program begins.
-        first_tick_ns: From the start to the first tick of the timer.
         check_ns: When the kernel first looks whether memory is to be compacted unasked; None: it never does.
+        booted_ns: When the boot ended, by the kernel's clock.
+        clock_ns: What that clock says when the recording begins.
+        tick_late_ns: How much later than by that clock the timer ticks.
         in_turns: CPUs were emulated one at a time.
     """
     env = Environment(seed=seed)
@@ -117,8 +119,9 @@ def run_recorded(
     notes = _Notes(kernel)
     workload.readers.append(notes.read)
     workload.watchers.append(notes.look_up)
-    _watch(workload, Program(kernel, task, at_once=config.kind == "churn"), kernel, task)
-    system.first_tick_ns, system.woken_ns = first_tick_ns, 0
+    _watch(workload, Program(kernel, task), kernel, task)
+    # The timer ticks at multiples of its period by the kernel's clock (`tick_init_jiffy_update`).
+    system.first_tick_ns, system.woken_ns = (tick_late_ns - clock_ns) % system.tick_ns, 0
     if in_turns and cpus > 1:
         turns = Turns(system, env.streams.get("host.turns"))
         workload.leavers.append(turns.leave)
@@ -136,32 +139,42 @@ def run_recorded(
         notes.read("end")
 
     for entry in kernel.footprints.background:
-        env.process(_background(env, kernel, entry.after_ns, entry.operation))
+        slabs = kernel.state.cpu_slabs[:, first_cpu]["slab"]
+        boots = {name: int(slabs[kernel.programs.caches[name]]) for name in entry.gives}
+        after_ns = booted_ns + entry.after_ns - clock_ns
+        if after_ns >= 0:
+            env.process(_background(env, kernel, after_ns, entry, boots))
+        else:  # its pages are part of the recorded state
+            _give_boots(kernel, entry, boots)
     env.run(env.process(life()))
     return notes.observed()
 
 
 def _watch(workload: Workload, program: Program, kernel: Kernel, task: Task) -> None:
     """Let the program read and look up what it did, when it did."""
-
-    def begin(label: str, cpu: int) -> None:
-        program.read(cpu)
-
-    def look_up(label: str) -> None:
-        if label in _LOOKED_UP_AT:
-            program.look_up_new()
-
-    workload.beginners.append(begin)
-    workload.readers.append(look_up)
+    workload.beginners.append(lambda _, cpu: program.read(cpu))
+    workload.lookers.append(program.look_up)
     if type(workload) in (Churn, ManyFiles, OneFile):
         task.tree = MappingTree(MAPPED_AT_START, NONE)
-    if program.at_once:
-        workload.watchers.append(program.look_up)
 
 
-def _background(env: Environment, kernel: Kernel, after_ns: int, operation: str) -> Generator[simpy.Event, Any, None]:
+def _background(
+    env: Environment, kernel: Kernel, after_ns: int, entry: BackgroundSpec, boots: dict[str, int]
+) -> Generator[simpy.Event, Any, None]:
     yield env.timeout(after_ns)
-    kernel.run(operation, SCRATCH, 0)
+    kernel.run(entry.operation, SCRATCH, 0)
+    _give_boots(kernel, entry, boots)
+
+
+def _give_boots(kernel: Kernel, entry: BackgroundSpec, boots: dict[str, int]) -> None:
+    """Give back what the boot had taken, and no longer needs.
+
+    Args:
+        boots: slab caches to the slab in which it had that.
+    """
+    for name, count in entry.gives.items():
+        for _ in range(count):
+            give_object(kernel.handle, 0, boots[name], kernel.now_ns)
 
 
 def _leave_pipes(kernel: Kernel, pipes: int, cpu: int) -> int:

@@ -20,7 +20,7 @@ from models.kernel.pages.allocator import ALLOC_DEFAULT
 from models.kernel.pages.fallback import ALLOC_NOFRAGMENT, LRU
 from models.kernel.pages.layout import USED, Store
 from models.machine.machine import MachineConfig, build_machine
-from models.workloads.background_compaction import TICK_NS, next_check_ns
+from models.workloads.background_compaction import next_check_ns
 from models.workloads.base import WorkloadConfig
 from models.workloads.churn import ChurnConfig
 from models.workloads.files import ManyFilesConfig, OneFileConfig
@@ -60,16 +60,14 @@ def compare(recording: AllocatorRecording, options: Options) -> Comparison:
 
 
 def simulate(
-    recording: AllocatorRecording, seed: int = 0
+    recording: AllocatorRecording, seed: int = 0, *, tick_late_ns: int = 0
 ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
     """Run the workload of a recording from its initial state.
-
-    The timer ticks at multiples of 4 ms of the kernel's clock (6.1, `tick_init_jiffy_update`), which the sample at the
-    start tells.
 
     Args:
         recording: What is run again.
         seed: Of what is drawn: when CPUs of an emulator took turns.
+        tick_late_ns: How much later than by the recorded clock the timer ticks.
 
     Returns:
         Each of `SAMPLED` to its values at the recording's samples, and the frame of every secret page in fault order.
@@ -82,10 +80,12 @@ def simulate(
         workload_of(recording),
         idle_ns=idle_ns,
         first_cpu=int(recording.events.cpu[0]),
-        first_tick_ns=-_sampled_ns(recording, "start") % TICK_NS,
         check_ns=_check_ns(recording),
         in_turns=take_turns(recording.source.emulator),
         seed=seed,
+        booted_ns=_sampled_ns(recording, "boot"),
+        clock_ns=_sampled_ns(recording, "start"),
+        tick_late_ns=tick_late_ns,
         fragmenting_pages=int(parameters.get("frag", 0)),
         pages_per_pipe=_PIPE_PAGES * int(parameters.get("fevery", _FRAGMENT_EVERY)),
     )

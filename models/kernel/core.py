@@ -94,6 +94,8 @@ class Core:
         self._always = programs.flag(*footprints.flags)
         names = ("memfd_secret", "ftruncate", "mmap", "fork", "exit", "wait", "null_syscall")
         self._ns = {name: costs.ns(name) for name in names}
+        descriptor = costs.values.descriptor_ns
+        self._ns["descriptor"] = round(descriptor.value) if descriptor else 0
 
     def new_holder(self) -> int:
         """Number for a file, a mapping or a pool's chunk."""

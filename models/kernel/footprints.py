@@ -166,10 +166,15 @@ class Step(_Frozen):
 
 
 class BackgroundSpec(_Frozen):
-    """An operation that the kernel runs by itself, `after_ns` after the start of the workload."""
+    """An operation that the kernel runs by itself, `after_ns` after the end of the boot.
+
+    Attributes:
+        gives: Objects that the boot has taken, by slab cache, and that go back then.
+    """
 
     after_ns: Count
     operation: str
+    gives: dict[str, Count] = {}
 
 
 class Footprints(_Frozen):
@@ -204,6 +209,9 @@ class Footprints(_Frozen):
             if cache not in known:
                 raise ValueError(f"{operation}: " + _unknown("slab cache", cache, known))
         for entry in self.background:
+            for cache in entry.gives:
+                if cache not in self.caches:
+                    raise ValueError(f"background {entry.operation}: " + _unknown("slab cache", cache, self.caches))
             if entry.operation not in self.operations:
                 raise ValueError("background: " + _unknown("operation", entry.operation, self.operations))
         return self

@@ -51,7 +51,7 @@ class Tasks(Faulting):
         if group is not None and group.room_pages() < charged:
             group.failures += 1
             raise self.limits.refuse(errno.ENOMEM, f"group {group.name} has no room for a new process")
-        self.spent_ns += self._ns["fork"]
+        self.spent_ns += self._ns["fork"] + self._ns["descriptor"] * parent.descriptors
         task = self._new_task(parent.user, parent.generation + 1)
         self._adopt(task)
         if group is not None:
@@ -114,7 +114,7 @@ class Tasks(Faulting):
 
     def exit(self, task: Task, cpu: int) -> None:
         """End a process: its memory, then its files; `reap` takes the rest."""
-        self.spent_ns += self._ns["exit"]
+        self.spent_ns += self._ns["exit"] + self._ns["descriptor"] * task.descriptors
         task.ending = True
         for mapping in reversed(task.mappings):
             self._unmap(task, mapping, cpu)

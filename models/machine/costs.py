@@ -91,6 +91,8 @@ class CostValues(_Part):
     free_page_ns: CostValue
     #: Compaction moves a page of a process. Without a value: it is unmapped, and faulted in elsewhere.
     move_page_ns: CostValue | None = None
+    #: Compaction makes a page of a free block a place to move one to. Without a value: a part of moving it.
+    isolate_page_ns: CostValue | None = None
 
     # System calls and tasks.
     null_syscall_ns: CostValue
@@ -99,6 +101,8 @@ class CostValues(_Part):
     mmap_ns: CostValue
     fork_ns: CostValue
     exit_ns: CostValue
+    #: An open descriptor is copied by fork, and closed at exit. Without a value: a part of those.
+    descriptor_ns: CostValue | None = None
     wait_ns: CostValue
 
 

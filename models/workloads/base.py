@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import simpy
@@ -82,6 +82,7 @@ class Workload(ABC):
         readers: called with a label when it has read the kernel's counters.
         watchers: called with each secret file when it has been filled.
         leavers: called with a thread that has woken another one and goes to sleep; generators, that take their time.
+        lookers: called with what has been done; they return how long the task's calls take that look at that, in ns.
     """
 
     Config: type[WorkloadConfig]
@@ -105,6 +106,7 @@ class Workload(ABC):
         self.readers: list[Callable[[str], None]] = []
         self.watchers: list[Callable[[SecretFile], None]] = []
         self.leavers: list[Callable[[Thread], Wait]] = []
+        self.lookers: list[Callable[[str], Iterable[int]]] = []
         self._sample_at = frozenset(config.sample_at)
 
     def process(self) -> Wait:
@@ -160,8 +162,7 @@ class Workload(ABC):
             self.system.switches += 1
             for reader in self.readers:
                 reader(label)
-            if self.system.kernel.spent_ns:
-                yield from thread.spend()
+            yield from self.look_at(thread, label)
 
     def look_into_proc(self, thread: Thread) -> Wait:
         """Open the counters in /proc for the first time, if the configuration wants them read."""
@@ -173,6 +174,13 @@ class Workload(ABC):
         """Tell those who watch that a file has all its pages."""
         for watcher in self.watchers:
             watcher(file)
+
+    def look_at(self, thread: Thread, done: str) -> Wait:
+        """Make the calls that look at what has been done, one after the other."""
+        for looker in self.lookers:
+            for spent_ns in looker(done):
+                self.system.kernel.spent_ns += spent_ns
+                yield from thread.spend()
 
     def hold(self, thread: Thread, delay_ns: int) -> Wait:
         """Sleep, without a CPU."""

@@ -82,8 +82,7 @@ class Churn(Workload):
         mapping = yield from thread.map_secret(file, pages)
         yield from thread.touch_secret(mapping, pages)
         self.filled(file)
-        if self.system.kernel.spent_ns:
-            yield from thread.spend()
+        yield from self.look_at(thread, "filled")
         beside = None
         if ordinary:
             beside = self.system.kernel.map_ordinary(thread.task, ordinary, thread.cpu)

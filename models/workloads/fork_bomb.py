@@ -142,12 +142,18 @@ class ForkBomb(Workload):
         if self._alive if self._brood is None else self._brood.alive:
             yield self._all_gone
         yield from thread.run()
+        half = len(self._ended) // 2
+        yield from self._collect(thread, self._ended[:half])
         yield from self.sample(thread, "halfexit")
-        for task in self._ended:
-            self.system.kernel.reap(task, thread.cpu)
-            yield from thread.spend()
+        yield from self._collect(thread, self._ended[half:])
         self._ended.clear()
         yield from self.sample(thread, "allexit")
+
+    def _collect(self, thread: Thread, ended: list[Task]) -> Wait:
+        """Wait for tasks that have ended."""
+        for task in ended:
+            self.system.kernel.reap(task, thread.cpu)
+            yield from thread.spend()
 
     def _end_in_phases(self, thread: Thread) -> Wait:
         """Look the frames up, let all tasks free their ordinary memory, then let them end."""

@@ -83,6 +83,7 @@ class Spread(Workload):
             if config.filler_pages:
                 yield from self._fill(thread, filler)
             yield from thread.touch_secret(opened[-1][1])
+            yield from self.look_at(thread, "touched")
             self.count("secret_pages")
             yield from self.sample(thread, "secret", number + 1)
         self.filled(opened[-1][0])

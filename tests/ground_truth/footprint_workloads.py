@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from models.kernel.footprints import fdtable_orders, load_footprints
+from models.kernel.footprints import BackgroundSpec, fdtable_orders, load_footprints
 from tests.models.kernel.footprint_reference import FootprintState, Ledger, Release, Request
 
 PAGES_2M = 512
@@ -96,6 +97,7 @@ class Workload:
         *,
         time_ns: Callable[[float], int],
         samples: frozenset[int],
+        booted_ns: int,
         stop_after: int | None = None,
         preset: str = "minimal_6_1",
     ) -> None:
@@ -112,9 +114,10 @@ class Workload:
         self.space = AddressSpace(fragmented)
         self.flags = frozenset(("pool",) if policy != "page" else ())
         self.tasks: list[tuple[Ledger, File]] = []
-        self.background = sorted(
-            (time_ns(0) + entry.after_ns, entry.operation) for entry in self.state.footprints.background
-        )
+        self.background = deque(sorted(self.state.footprints.background, key=lambda entry: entry.after_ns))
+        self.booted_ns = booted_ns
+        while self.background and self._due_ns(self.background[0]) <= time_ns(0):
+            self._give_boots(self.background.popleft())  # its pages are part of the recorded state
         self.open_pipes = 0
         if fragmented:
             self._fragment(fragmented)
@@ -126,11 +129,20 @@ class Workload:
     def perform(self, operation: str, ledger: Ledger, **options: object) -> None:
         """Runs one operation, after the callbacks that are due."""
         now_ns = self.time_ns(self.secret_pages)
-        while self.background and self.background[0][0] <= now_ns:
-            self.out += self.state.perform(self.background.pop(0)[1], self.state.kernel, now_ns=now_ns)
+        while self.background and self._due_ns(self.background[0]) <= now_ns:
+            entry = self.background.popleft()
+            self.out += self.state.perform(entry.operation, self.state.kernel, now_ns=now_ns)
+            self._give_boots(entry)
         while (due := self.state.next_grace_ns()) is not None and due <= now_ns:
             self.out += self.state.end_grace_period(due)
         self.out += self.state.perform(operation, ledger, now_ns=now_ns, **options)  # type: ignore[arg-type]
+
+    def _due_ns(self, entry: BackgroundSpec) -> int:
+        return self.booted_ns + entry.after_ns
+
+    def _give_boots(self, entry: BackgroundSpec) -> None:
+        for name, count in entry.gives.items():
+            self.state.give_boots(name, count)
 
     def tables(self, page: int, ledger: Ledger) -> bool:
         """Takes upper page tables of a fault; says whether the PTE page is missing too."""

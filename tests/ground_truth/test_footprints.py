@@ -96,6 +96,7 @@ def generated(data: dict[str, Any]) -> Workload:
         data["machine"]["cpus"],
         time_ns=interpolate(points),
         samples=frozenset(s["secret_pages"] for s in data["samples"] if s["label"] == label),
+        booted_ns=data["samples"][0]["time_ns"],
         stop_after=next(s["secret_pages"] for s in data["samples"] if s["label"] in stop),
     )
     workload.run(code)

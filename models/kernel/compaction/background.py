@@ -50,8 +50,10 @@ class Background:
         self.failures = 0
         self.runs = 0
         self.compaction = Compaction(self._store)
-        move = costs.values.move_page_ns
+        move, isolate = costs.values.move_page_ns, costs.values.isolate_page_ns
         self._move_ns = round(move.value) if move else costs.ns("munmap_page") + costs.ns("ordinary_fault")
+        self._isolate_ns = round(isolate.value) if isolate else 0
+        self._release_ns = costs.ns("munmap_page")
 
     @property
     def boosted(self) -> bool:
@@ -101,7 +103,9 @@ class Background:
 
     def run_for(self, budget_ns: int) -> tuple[bool, int]:
         """Go on with the run; returns whether it is at its end, and the time spent."""
-        result, spent_ns = run_for(self._state.handle, self.compaction.handle, budget_ns, self._move_ns)
+        result, spent_ns = run_for(
+            self._state.handle, self.compaction.handle, budget_ns, self._move_ns, self._isolate_ns, self._release_ns
+        )
         control = self.compaction.control[0]
         if result != CONTINUE and not control["ignore_skip"]:
             self._finish(int(control["zone"]), int(control["cpu"]), result)

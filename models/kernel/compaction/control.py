@@ -39,7 +39,8 @@ CONTROL: Final = np.dtype(
         ("free_head", "<i8"), ("free_tail", "<i8"), ("free_count", "<i8"),  # isolated pages, as a list
         ("isolated", "<i8"), ("moved_to", "<i8"), ("failed", "<i8"),  # pages to be moved; the next; whether one cannot
         ("last_migrated", "<i8"), ("iteration_start", "<i8"), ("moving", "<i8"), ("running", "<i8"),
-        ("pages_moved", "<i8"), ("pages_scanned", "<i8"),
+        ("source", "<i8"), ("target", "<i8"),  # a page that has a place to be moved to
+        ("pages_moved", "<i8"), ("pages_scanned", "<i8"), ("pages_isolated", "<i8"), ("pages_released", "<i8"),
     ]
 )  # fmt: skip
 """`struct compact_control`, and where a run stands that gave its CPU away. ``order`` is -1 for a whole zone."""

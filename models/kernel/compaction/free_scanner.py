@@ -44,6 +44,7 @@ def _isolate_block(store: int, own: int, pfn: int) -> int:
         page[k].state, page[k].order, page[k].next = ISOLATED, 0, cc.free_head
         cc.free_head = k
     cc.free_count += 1 << order
+    cc.pages_isolated += 1 << order
     return int(1 << order)
 
 

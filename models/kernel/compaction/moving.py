@@ -1,7 +1,7 @@
 """Runs of compaction over a kernel's memory: holders follow their pages, and the work costs CPU time."""
 
 from models.kernel.compaction.control import control
-from models.kernel.compaction.zone_run import CONTINUE, moved, step
+from models.kernel.compaction.zone_run import CONTINUE, keep_target, moved, step
 from models.kernel.layout import CHAINS, NOBODY, chains, costs, page_handle
 from models.kernel.pages.fallback import LRU
 from models.kernel.pages.layout import NONE, USED, config, pages
@@ -34,13 +34,32 @@ def relink(handle: int, source: int, target: int) -> None:
 
 
 @jit
-def run_for(handle: int, own: int, budget_ns: int, move_ns: int) -> tuple[int, int]:
+def _move(handle: int, own: int) -> None:
+    """Move the page that has a place, unless it has been freed by now."""
+    store, cc = page_handle(handle), control(own)
+    source, target = cc.source, cc.target
+    cc.source = cc.target = NONE
+    if pages(store)[source].state == USED and pages(store)[source].flags & LRU:
+        relink(handle, source, target)
+        moved(store, own, source, target)
+    else:
+        keep_target(store, own, target)
+
+
+@jit
+def run_for(
+    handle: int, own: int, budget_ns: int, move_ns: int, isolate_ns: int, release_ns: int
+) -> tuple[int, int]:
     """Go on with a run until it is at its end, or a time has been spent.
 
-    Looking at the pages of a pageblock takes as long as writing a table of its entries.
+    The CPU is given away where `migrate_pages` and what it calls ask for that: before a page gets a place, and before
+    it moves there, but not while blocks are split into places, nor while those that were left are given back. Looking
+    at the pages of a pageblock takes as long as writing a table of its entries.
 
     Args:
         move_ns: what it takes to move a page.
+        isolate_ns: to make a page of a free block a place to move to.
+        release_ns: to give such a page back.
 
     Returns:
         What the run has come to, and the time spent.
@@ -49,11 +68,12 @@ def run_for(handle: int, own: int, budget_ns: int, move_ns: int) -> tuple[int, i
     per_block = prices.split_2m - prices.flush_all
     shift, spent_ns, result = config(store).pageblock_order, 0, CONTINUE
     while result == CONTINUE and spent_ns < budget_ns:
-        scanned = cc.pages_scanned
-        result, source, target = step(store, own)
-        if source != NONE:
-            relink(handle, source, target)
-            moved(store, own, source, target)
+        if cc.source != NONE:
+            _move(handle, own)
             spent_ns += move_ns
+            continue
+        scanned, isolated, released = cc.pages_scanned, cc.pages_isolated, cc.pages_released
+        result, cc.source, cc.target = step(store, own)
         spent_ns += (cc.pages_scanned - scanned) * per_block >> shift
+        spent_ns += (cc.pages_isolated - isolated) * isolate_ns + (cc.pages_released - released) * release_ns
     return int(result), int(spent_ns)

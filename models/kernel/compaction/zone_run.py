@@ -35,8 +35,8 @@ from models.kernel.pages.watermark import watermark_ok
 from simcore.compiled import jit
 
 __all__ = [
-    "COMPLETE", "CONTENDED", "CONTINUE", "SUCCESS", "begin_run", "drain_lists", "fragmentation_score", "moved", "step",
-    "suitable",
+    "COMPLETE", "CONTENDED", "CONTINUE", "SUCCESS", "begin_run", "drain_lists", "fragmentation_score", "keep_target",
+    "moved", "step", "suitable",
 ]  # fmt: skip
 
 _EXTFRAG_THRESHOLD: Final = 500
@@ -76,6 +76,7 @@ def begin_run(store: int, own: int, zone: int, cpu: int, order: int, whole_zone:
     cc.fast_start = cc.fast_search_fail = 0
     cc.free_head, cc.free_count, cc.isolated, cc.moved_to = NONE, 0, 0, 0
     cc.last_migrated = cc.moving = cc.failed = 0
+    cc.source, cc.target = NONE, NONE
     cc.running = 1
     state = zone_state(own)
     last_block = block_start(store, record_.end_pfn - 1)
@@ -138,6 +139,7 @@ def _end(store: int, own: int) -> None:
         page[pfn].state = USED
         record(store, ord("f"), cc.zone, 0, 0, pfn, 0, 0, 0)
         free_pages(store, cc.cpu, pfn, 0)
+        cc.pages_released += 1
         highest = max(highest, pfn)
     if highest > 0:
         state.cached_free = max(state.cached_free, block_start(store, highest))
@@ -155,6 +157,15 @@ def _take_target(store: int, own: int) -> int:
     cc.free_head = pages(store)[pfn].next
     cc.free_count -= 1
     return int(pfn)
+
+
+@jit
+def keep_target(store: int, own: int, pfn: int) -> None:
+    """Nothing was moved to a page: it is the next one's place."""
+    cc = control(own)
+    pages(store)[pfn].next = cc.free_head
+    cc.free_head = pfn
+    cc.free_count += 1
 
 
 @jit
@@ -189,9 +200,7 @@ def step(store: int, own: int) -> tuple[int, int, int]:
             cc.failed, cc.moved_to = 1, 0
             return CONTINUE, NONE, NONE
         if page[source].flags & ABSENT:
-            page[target].next = cc.free_head
-            cc.free_head = target
-            cc.free_count += 1
+            keep_target(store, own, target)
             return CONTINUE, NONE, NONE
         return CONTINUE, int(source), int(target)
     cc.moving = cc.isolated = 0

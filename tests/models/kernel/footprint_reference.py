@@ -94,7 +94,7 @@ class _Cache:
             objects, min_partial(spec.object_bytes), cpu_partial_slabs(spec.object_bytes, objects), cpus
         )
         self.handles: dict[int, int] = {}
-        self.slabs.prime(spec.boot_free)
+        self.boots = self.slabs.prime(spec.boot_free)
 
 
 class FootprintState:
@@ -171,6 +171,12 @@ class FootprintState:
         """Gives back at once the last `count` things held under a label, the last taken first."""
         call = _Call(cpu)
         return [entry for held in _pop(ledger, label, count) for entry in self._release(held, batched, call)]
+
+    def give_boots(self, name: str, count: int) -> None:
+        """Gives objects back that the boot had taken, into the slab that it left active."""
+        cache = self._caches[name]
+        for _ in range(count):
+            cache.slabs.give(cache.boots[0])
 
     def next_grace_ns(self) -> int | None:
         """When the next callbacks run, by what was queued so far; None if nothing waits."""

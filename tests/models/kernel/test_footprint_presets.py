@@ -72,6 +72,14 @@ def test_unknown_slab_cache_is_refused_by_name() -> None:
         Footprints.model_validate(data)
 
 
+def test_what_the_boot_gives_back_names_a_slab_cache() -> None:
+    """A thread of the kernel that ends late frees objects of caches that exist."""
+    content = load_footprints("minimal_6_1").model_dump(by_alias=True)
+    content["background"] = [{"after_ns": 1, "operation": "late_device", "gives": {"kmaloc_64": 3}}]
+    with pytest.raises(ValidationError, match="kmalloc_64"):
+        Footprints.model_validate(content)
+
+
 def test_one_name_in_two_caches_is_refused() -> None:
     """An object comes from one cache."""
     data = load_footprints("minimal_6_1").model_dump(by_alias=True)

@@ -100,6 +100,23 @@ def test_a_run_may_be_interrupted_at_any_time(kernel: Kernel) -> None:
     assert all(np.array_equal(one, two) for one, two in zip(*states, strict=True))
 
 
+def test_places_and_leftovers_take_their_time(kernel: Kernel) -> None:
+    """What a run takes is made of the pages that it moved, made places of and gave back, and of those it looked at."""
+    background = Background(kernel.state, kernel.costs)
+    use_up_blocks(kernel)
+    assert background.begin(0, 0, whole=False)
+    _, spent_ns = background.run_for(FOR_EVER)
+    control, values = background.compaction.control[0], kernel.costs.values
+    assert values.move_page_ns is not None
+    assert values.isolate_page_ns is not None
+    assert control["pages_isolated"] == control["pages_moved"] + control["pages_released"]
+    assert spent_ns >= (
+        int(control["pages_moved"]) * values.move_page_ns.value
+        + int(control["pages_isolated"]) * values.isolate_page_ns.value
+        + int(control["pages_released"]) * values.munmap_page_ns.value
+    )
+
+
 def test_unasked_it_works_only_on_memory_that_is_much_in_pieces(kernel: Kernel) -> None:
     """Above 90 percent in small blocks, and not at all when that was switched off."""
     assert Background(kernel.state, kernel.costs).fragmented() == (Background(kernel.state, kernel.costs).score() > 90)
