@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -92,7 +93,8 @@ class Capture:
                 self._flags = Unreadable(why_unreadable("/proc/kpageflags", error))
         self._reader: KernelReader | Unreadable
         try:
-            self._reader = self._opened.enter_context(KernelReader(self._free_blocks(), self._pageblock_order()))
+            reader = KernelReader(self._free_blocks(), self._possible_cpus(), self._pageblock_order())
+            self._reader = self._opened.enter_context(reader)
         except KernelMemoryError as reason:
             self._reader = Unreadable(f"the kernel's memory: {reason}")
 
@@ -104,25 +106,22 @@ class Capture:
     ) -> None:
         self._opened.close()
 
-    @property
-    def knows_pages(self) -> bool:
-        """Whether the flags of single pages can be read."""
-        return not isinstance(self._flags, Unreadable)
-
     def now(self) -> Captured:
         """Read the machine.
 
         Others allocate and free meanwhile: what was read while the number of free pages moved much is read again. The
-        lists are read last, as they change most.
+        lists are read last, as they change most; where they can be read, flags tell no more than what types pageblocks
+        have, and a large machine has many flags.
         """
         texts: dict[str, str | Unreadable] = {}
         page_tables = self._page_tables()
-        for _ in range(_ATTEMPTS):
+        lists_known = isinstance(self._reader, KernelReader)
+        for attempt in range(_ATTEMPTS):
+            if isinstance(self._flags, bytearray) and not (lists_known and attempt):
+                _fill(self._flags, self._sources.proc / "kpageflags")
             for name in _TEXTS:
                 texts[name] = self._text(name)
-            if isinstance(self._flags, bytearray):
-                _fill(self._flags, self._sources.proc / "kpageflags")
-            memory = self._memory()
+            memory = self.memory()
             if abs(_free_kb(texts["meminfo"]) - _free_kb(self._text("meminfo"))) <= _QUIET_KB:
                 break
             time.sleep(0.02)
@@ -140,7 +139,8 @@ class Capture:
         except Unreadable as reason:
             return reason
 
-    def _memory(self) -> tuple[Lists, Sequence[tuple[int, int, int]]] | Unreadable:
+    def memory(self) -> tuple[Lists, Sequence[tuple[int, int, int]]] | Unreadable:
+        """Return the allocator's lists and the tiling of the direct map, or why they cannot be read."""
         if isinstance(self._reader, Unreadable):
             return self._reader
         try:
@@ -162,6 +162,12 @@ class Capture:
             return 0
         listed = sum(lists.get("count", 0) for zone in self._zones() for lists in zone.pagesets.values())
         return listed + sum(sum(blocks) for blocks in free.values())
+
+    def _possible_cpus(self) -> tuple[int, ...]:
+        try:
+            return procfs.parse_list(self._sources.sys_text("devices/system/cpu/possible"))
+        except (Unreadable, ValueError):
+            return tuple(range(os.cpu_count() or 1))
 
     def _pageblock_order(self) -> int:
         try:

@@ -78,18 +78,15 @@ def run_captured(
 def _scattering(wanted: LivePlan, regions: int, seed: int, capture: Capture) -> dict[str, Any]:
     """Return the request to scatter more free kernel memory than a run takes."""
     cpus = sorted(os.sched_getaffinity(0))
-    before = capture.now()
-    try:
-        split = free_split_regions(before.lists().buddy, before.tiles())
-    except Unreadable:
-        split = 0
-    given_back = 2 * (wanted.kernel_pages + wanted.kernel_pages // 4 + _OTHERS_PAGES)
+    memory = capture.memory()
+    split = 0 if isinstance(memory, Unreadable) else free_split_regions(memory[0].buddy, memory[1])
+    given_back = 2 * (wanted.kernel_pages + wanted.kernel_pages // 4 + _SPARE_PAGES)
     return scatter_request(
         regions, given_back, seed, cpus=cpus if wanted.tasks else cpus[:1], split_regions=split
     )
 
 
-_OTHERS_PAGES = 256
+_SPARE_PAGES = 256
 """What a process or two of somebody else may take."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.host.live_counters import SPLITS_2M
-from models.machine.page_runs import decode_pages, decode_runs
+from models.machine.page_runs import decode_runs
 from models.machine.snapshot import Snapshot
 from simcore.experiment import Experiment
 
@@ -122,7 +122,10 @@ def simulation_of(
         machine["cost_values"] = data["machine"]["cost_values"]
     data |= {"machine": machine, "seed": seed, "expect": []}
     if others is not None:
-        data["workloads"] = {**data["workloads"], "others": dict(others)}
+        name = "others"
+        while name in data["workloads"]:
+            name += "_"
+        data["workloads"] = {**data["workloads"], name: dict(others)}
     if accounting is not None:
         data.setdefault("kernel", {}).setdefault("secretmem", {})["accounting"] = accounting
     if root:
@@ -135,20 +138,22 @@ def simulation_of(
 def others_beside(kernel_pages: int, lasts_ns: int, random: np.random.Generator) -> dict[str, Any]:
     """Return a workload of other processes: up to a share of the run's own kernel pages, spread over its time.
 
-    Nobody tells how much others will take: the share is an assumption.
+    Nobody tells how much others will take: the share is an assumption. So is what they take of the CPUs' lists first.
 
     Args:
         kernel_pages: that the run itself takes.
         lasts_ns: how long it lasts when it is alone.
         random: draws how many.
     """
-    most = _OTHERS_SHARE * kernel_pages / _OTHERS_PAGES
-    steps = 1 + int(random.integers(1 + int(most)))
-    return {"kind": "others", "steps": steps, "rate": steps * 1e9 / max(lasts_ns, 1), "pages": [1, 2 * _OTHERS_PAGES]}
+    steps = 1 + int(random.integers(1 + int(_OTHERS_SHARE * kernel_pages / _PAGES_A_STEP)))
+    return {
+        "kind": "others", "steps": steps, "rate": steps * 1e9 / max(lasts_ns, 1), "pages": [1, 2 * _PAGES_A_STEP],
+        "before": True,
+    }  # fmt: skip
 
 
 _OTHERS_SHARE = 0.1
-_OTHERS_PAGES = 8
+_PAGES_A_STEP = 8
 
 
 def free_share(frames: NDArray[np.int64], snapshot: Snapshot) -> float | None:
@@ -156,11 +161,9 @@ def free_share(frames: NDArray[np.int64], snapshot: Snapshot) -> float | None:
     if not len(frames):
         return None
     if snapshot.lists is not None:
-        listed = [(decode_pages(one.pfns), 1 << one.order) for one in (*snapshot.lists.buddy, *snapshot.lists.per_cpu)]
-        starts = np.concatenate([pfns for pfns, _ in listed])
-        ends = np.concatenate([pfns + pages for pfns, pages in listed])
+        starts, pages = snapshot.lists.blocks()
         order = np.argsort(starts)
-        return _inside(frames, starts[order], ends[order])
+        return _inside(frames, starts[order], (starts + pages)[order])
     if snapshot.pages is None:
         return None
     runs = [decode_runs(text) for text in (snapshot.pages.free, snapshot.pages.unmarked)]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.host.comparison import Comparison, Options
-from models.host.recorded_cpus import take_turns
+from models.host.recorded_cpus import takes_turns
 from models.host.recorded_run import Observed, policy_config, run_recorded
 from models.host.recording_counters import (
     Churn,
@@ -70,7 +70,7 @@ def compare(recording: CountersRecording, options: Options) -> Comparison:
         kernel = _kernel(recording, snapshot, machine, random)
         observed = run_recorded(
             kernel, snapshot.cpus, config, idle_ns=_IDLE_NS, seed=options.seed + placement,
-            in_turns=take_turns(recording.source.emulator),
+            in_turns=takes_turns(recording.source.emulator),
         )  # fmt: skip
         for name in _SPLITS:
             runs[name].append(_at_samples(recording, observed, name))

@@ -14,7 +14,7 @@ from models.workloads.system import System
 from models.workloads.thread import Thread
 from models.workloads.waits import Wait
 
-__all__ = ["Turns", "share_slabs", "take_turns"]
+__all__ = ["Turns", "share_slabs", "takes_turns"]
 
 #: What recordings say of an emulator that runs all CPUs in one thread: in words, or as QEMU's option.
 _IN_ONE_THREAD: Final = ("round robin", "thread=single")
@@ -25,7 +25,7 @@ _IN_ONE_THREAD: Final = ("round robin", "thread=single")
 _TICK_BETWEEN: Final = 1 / 40
 
 
-def take_turns(emulator: str) -> bool:
+def takes_turns(emulator: str) -> bool:
     """Whether CPUs take turns in an emulator, by what a recording says of it."""
     return any(words in emulator for words in _IN_ONE_THREAD)
 

@@ -50,13 +50,17 @@ def _available_pages() -> int:
 
 
 def free_split_regions(lists: Sequence[BuddyList], tiles: Sequence[tuple[int, int, int]]) -> int:
-    """Return how many regions at 4K are free as a whole."""
+    """Return how many regions at 4K are free as a whole, and movable: others are among the leftovers."""
     free = [
         (listed.pfns >> _REGION_SHIFT)[:, None] + np.arange(1 << listed.order >> _REGION_SHIFT)
         for listed in lists
-        if listed.order >= _REGION_SHIFT
+        if listed.order >= _REGION_SHIFT and listed.migratetype == "Movable"
     ]
-    split = [np.arange(start, start + pages) >> _REGION_SHIFT for start, pages, level in tiles if level == 1]
+    split = [
+        np.arange(start >> _REGION_SHIFT, -(-(start + pages) >> _REGION_SHIFT))
+        for start, pages, level in tiles
+        if level == 1
+    ]
     none = np.zeros(0, np.int64)
     whole = np.concatenate([none, *(regions.ravel() for regions in free)])
     return int(np.isin(whole, np.concatenate([none, *split])).sum())

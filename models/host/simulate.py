@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.host.comparison import Comparison, Options
-from models.host.recorded_cpus import take_turns
+from models.host.recorded_cpus import takes_turns
 from models.host.recorded_run import Observed, policy_config, run_recorded
 from models.host.recording import AllocatorRecording
 from models.host.recording_text import RecordingError
@@ -81,7 +81,7 @@ def simulate(
         idle_ns=idle_ns,
         first_cpu=int(recording.events.cpu[0]),
         check_ns=_check_ns(recording),
-        in_turns=take_turns(recording.source.emulator),
+        in_turns=takes_turns(recording.source.emulator),
         seed=seed,
         booted_ns=_sampled_ns(recording, "boot"),
         clock_ns=_sampled_ns(recording, "start"),

@@ -58,7 +58,7 @@ def _lists(take: Taking) -> ListSnapshot | None:
     except Unreadable as reason:
         take.note("lists", "nothing", str(reason))
         return None
-    take.note("lists", "the kernel's memory (BPF)", "what others take between reading and running is drawn")
+    take.note("lists", "the kernel's memory (BPF)")
     return ListSnapshot(
         buddy=tuple(
             BuddyListSnapshot(
@@ -84,9 +84,9 @@ def _pages(take: Taking, zones: list[ZoneSnapshot], typed: procfs.PageTypes | No
         data = take.sources.words("kpageflags", 0, end_pfn)
     except Unreadable as reason:
         return None, str(reason)
-    flags = np.zeros(end_pfn, np.uint64)
-    known = np.frombuffer(data[: len(data) // 8 * 8], np.uint64)
-    flags[: len(known)] = known
+    flags = np.frombuffer(memoryview(data)[: len(data) // 8 * 8], np.uint64)
+    if len(flags) < end_pfn:
+        flags = np.pad(flags, (0, end_pfn - len(flags)))
     size = 1 << min(typed.pageblock_order, 10)
     types, misfit = _block_types(evidence(flags, size), size, zones, typed)
     masks = {"free": marked(flags, BUDDY), "unmarked": unmarked_pages(flags, size), "tables": marked(flags, PGTABLE)}

@@ -27,7 +27,7 @@ _wall = time.perf_counter_ns
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """Return each figure's value in every round, and the frames of the first secret pages where they can be read.
+    """Return each figure's value in every round.
 
     Args:
         request: ``rounds``, ``pages`` of a secret file, ``cpu`` to stay on, ``others``: CPUs that may be kept busy.

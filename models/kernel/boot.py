@@ -10,7 +10,7 @@ from models.kernel.pages.buddy import free_block
 from models.kernel.pages.fallback import ALLOC_NOFRAGMENT
 from models.kernel.pages.layout import MAX_ORDER, MOVABLE, Store
 from models.kernel.pages.lists import add_run, buddy_list
-from models.kernel.watermarks import TUNED_PER_CPU
+from models.kernel.watermarks import per_cpu_rules
 from models.kernel.zones import Zone
 from models.machine.machine import Machine
 
@@ -26,7 +26,7 @@ def boot_pages(machine: Machine, layout: BootLayout, profile: BootProfile) -> St
     )  # fmt: skip
     settings = store.config[0]
     settings["watermark_boost_factor"] = 15000
-    settings["tuned_per_cpu"] = profile.kernel_version >= TUNED_PER_CPU
+    settings["tuned_per_cpu"] = per_cpu_rules(profile.kernel_version)
     kinds = {zone.index for zone in layout.zones}
     settings["highest_kind"] = max(kinds)
     mixed = any(zone.name == "Normal" for zone in layout.zones) and len(kinds) > 1

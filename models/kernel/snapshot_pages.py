@@ -20,9 +20,9 @@ from models.kernel.pages.layout import (
     Store,
 )
 from models.kernel.pages.lists import buddy_list, per_cpu_list
-from models.kernel.snapshot_lists import append_blocks, fill_lists, let_others_take
+from models.kernel.snapshot_lists import append_blocks, fill_lists
 from models.kernel.snapshot_placement import Placement, place_blocks, read_pages
-from models.kernel.watermarks import TUNED_PER_CPU
+from models.kernel.watermarks import per_cpu_rules
 from models.machine.snapshot import Snapshot, ZoneSnapshot
 
 __all__ = ["snapshot_pages"]
@@ -35,7 +35,7 @@ def snapshot_pages(snapshot: Snapshot, cpus: int, nodes: int, random: np.random.
 
     Known: zones, marks, numbers of free blocks; where they lie, if /proc/kpageflags could be read; and the lists
     themselves, if the kernel's memory could. Drawn is what is not: positions, the order inside each list below the
-    highest order, what per-CPU lists hold; and always what other processes take.
+    highest order, what per-CPU lists hold.
 
     Args:
         snapshot: has zones and free blocks.
@@ -49,7 +49,7 @@ def snapshot_pages(snapshot: Snapshot, cpus: int, nodes: int, random: np.random.
     store = Store(end_pfn, len(zones), cpus, nodes, snapshot.pageblock_order, huge_lists=huge)
     settings = store.config[0]
     settings["watermark_boost_factor"] = 15000
-    settings["tuned_per_cpu"] = snapshot.kernel.version >= TUNED_PER_CPU
+    settings["tuned_per_cpu"] = per_cpu_rules(snapshot.kernel.version)
     kinds = [_ZONE_KINDS[zone.name] for zone in zones]
     settings["highest_kind"] = max(kinds)
     mixed = 2 in kinds and len(set(kinds)) > 1
@@ -69,7 +69,6 @@ def snapshot_pages(snapshot: Snapshot, cpus: int, nodes: int, random: np.random.
             count = min(len(known.types), len(store.block_types))
             store.block_types[:count] = known.types[:count] ^ MOVABLE
         fill_lists(store, snapshot.lists, {(zone.node, zone.name): number for number, zone in enumerate(zones)})
-        let_others_take(store, random)
     for node in range(nodes):
         order = _zone_order(zones, kinds, node, nodes)
         store.zonelists[node, : len(order)] = order
@@ -91,6 +90,7 @@ def _set_zone(store: Store, number: int, zone: ZoneSnapshot, kind: int) -> None:
     for cpu in range(store.per_cpu.shape[1]):
         local = store.per_cpu[number, cpu]
         local["batch"], local["high"], local["stat_threshold"] = 1, 4, 0
+        local["high_min"], local["high_max"] = 4, 4
         for lists in zone.pagesets:
             if lists.cpu == cpu:
                 local["high"] = max(lists.high, lists.high_min or 0, 1)

@@ -11,13 +11,13 @@ from math import isqrt
 from typing import Final, NamedTuple
 
 __all__ = [
-    "TUNED_PER_CPU",
     "PcpMarks",
     "Watermarks",
     "lowmem_reserve",
     "min_free_kbytes",
     "normal_threshold",
     "pcp_marks",
+    "per_cpu_rules",
     "recommended_min_free_kbytes",
     "zone_batchsize",
     "zone_highsize",
@@ -28,6 +28,8 @@ __all__ = [
 MIGRATE_PCPTYPES = 3
 TUNED_PER_CPU: Final = (6, 7)
 """The first kernel whose per-CPU lists tune themselves."""
+LATER_TUNED_PER_CPU: Final = (6, 16)
+"""The first that drains blocks of higher orders only after half of the lower high mark came back besides."""
 #: From 6.7 a per-CPU high mark may grow to managed / 8 / CPUs.
 MIN_PERCPU_PAGELIST_HIGH_FRACTION = 8
 WATERMARK_SCALE_FACTOR = 10
@@ -125,6 +127,11 @@ def pcp_marks(managed: int, wmark_low: int, cpus: int, version: tuple[int, int] 
     if version < TUNED_PER_CPU:
         return PcpMarks(batch, high, high)
     return PcpMarks(batch, high, zone_highsize(managed // MIN_PERCPU_PAGELIST_HIGH_FRACTION, cpus, batch))
+
+
+def per_cpu_rules(version: tuple[int, int]) -> int:
+    """Return whose rules per-CPU lists follow: 0 those of 6.1, 1 those of 6.7, 2 those of 6.16."""
+    return int(version >= TUNED_PER_CPU) + int(version >= LATER_TUNED_PER_CPU)
 
 
 def normal_threshold(managed: int, online_cpus: int) -> int:

@@ -7,7 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAX_ORDER", "cut_blocks", "decode_pages", "decode_runs", "encode_pages", "encode_runs", "runs_of"]
+__all__ = [
+    "MAX_ORDER", "cut_blocks", "decode_pages", "decode_runs", "encode_pages", "encode_runs", "lie_apart", "runs_of",
+]  # fmt: skip
 
 MAX_ORDER: Final = 10
 
@@ -42,6 +44,18 @@ def encode_pages(pfns: NDArray[np.int64]) -> str:
 def decode_pages(text: str) -> NDArray[np.int64]:
     """Return the page frames of `encode_pages`."""
     return np.array([int(part, 16) for part in text.split()], np.int64)
+
+
+def lie_apart(starts: NDArray[np.int64], pages: NDArray[np.int64]) -> bool:
+    """Return whether no page lies in two of some blocks, and each block is aligned to its size.
+
+    Args:
+        starts: first page frame of each block, in any order.
+        pages: its pages, a power of two.
+    """
+    order = np.argsort(starts)
+    first, end = starts[order], (starts + pages)[order]
+    return bool((starts % pages == 0).all() and (first[1:] >= end[:-1]).all())
 
 
 def runs_of(mask: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -10,10 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.machine.memory import Arch, RangeType
+from models.machine.page_runs import decode_pages, lie_apart
 from simcore.errors import ConfigError
 
 __all__ = [
@@ -183,6 +186,20 @@ class ListSnapshot(_Part):
 
     buddy: tuple[BuddyListSnapshot, ...]
     per_cpu: tuple[PerCpuListSnapshot, ...]
+
+    @model_validator(mode="after")
+    def _no_page_twice(self) -> ListSnapshot:
+        starts, pages = self.blocks()
+        if not lie_apart(starts, pages):
+            raise ValueError("a page lies on two lists, or a block is not aligned to its order")
+        return self
+
+    def blocks(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return first page frame and pages of every block."""
+        listed = [(decode_pages(one.pfns), 1 << one.order) for one in (*self.buddy, *self.per_cpu)]
+        none = np.zeros(0, np.int64)
+        starts = np.concatenate([none, *(pfns for pfns, _ in listed)])
+        return starts, np.concatenate([none, *(np.full(len(pfns), pages, np.int64) for pfns, pages in listed)])
 
 
 class Snapshot(_Part):

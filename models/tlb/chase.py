@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,20 @@ class ChaseStep:
     walks: float
     data_cycles: float
     walk_cycles: float
+
+
+class _TableLines(NamedTuple):
+    """One kind of table lines that a walk reads.
+
+    Attributes:
+        lines: how many there are.
+        references: how many of them a walk reads.
+        of_one_page: each serves one page only, and comes back as regularly as the page's data.
+    """
+
+    lines: float
+    references: float
+    of_one_page: bool = False
 
 
 def predict_chase(
@@ -80,26 +94,24 @@ def predict_chase(
     miss_l1, walks = _tlb_rates(preset, n_pages, guest_page, host_page, seed)
     caches = preset.caches
     guest_shift = SIZE_SHIFT[SIZE_CODE[guest_page]]
-    # Kinds of table lines that a walk reads: how many lines there are, and how many references of each a walk
-    # makes; whether each serves one page only and comes back as regularly as the page's data.
-    tables = [(_line_count(n_pages, guest_shift), 1.0)]
+    tables = [_TableLines(_line_count(n_pages, guest_shift), 1.0)]
     own = 0.0
     regions = n_pages / 512
     pde = preset.paging_structure_caches.pde
     if guest_page == "4K":
-        tables.append((_line_count(n_pages, 9), max(0.0, 1.0 - pde / regions)))
+        tables.append(_TableLines(_line_count(n_pages, 9), max(0.0, 1.0 - pde / regions)))
     if host_page is not None:
         host_shift = SIZE_SHIFT[SIZE_CODE[host_page]]
         if host_shift or guest_shift:
             alone = 0.0
         own = alone
-        tables.append((_line_count(round(n_pages * (1.0 - alone)), host_shift), 1.0 - alone))
+        tables.append(_TableLines(_line_count(round(n_pages * (1.0 - alone)), host_shift), 1.0 - alone))
         if host_page == "4K":
             units = alone * n_pages / LINES_PER_TABLE + (1.0 - alone) * regions
-            tables.append((max(1.0, units / PTES_PER_LINE), max(0.0, 1.0 - pde / units)))
+            tables.append(_TableLines(max(1.0, units / PTES_PER_LINE), max(0.0, 1.0 - pde / units)))
     if own:
-        tables.append((own * n_pages, own))
-    table_lines = [(count, references * walks) for count, references in tables if references * walks > 0]
+        tables.append(_TableLines(own * n_pages, own, of_one_page=True))
+    table_lines = [(kind.lines, kind.references * walks) for kind in tables if kind.references * walks > 0]
     sets_l2 = caches.l2_kib * 1024 / LINE_BYTES / caches.l2_ways
     lines_l1, lines_l2 = (kib * 1024 / LINE_BYTES for kib in (caches.l1d_kib, caches.l2_kib))
     live = n_pages + sum(min(count, n_pages * rate) for count, rate in table_lines)
@@ -109,12 +121,12 @@ def predict_chase(
     data = in_l1 * l1 + (in_l2 - in_l1) * l2 + (1.0 - in_l2) * l3
     time_l1, time_l2 = _time(table_lines, lines_l1, n_pages), _time(table_lines, lines_l2, n_pages)
     walk = float(preset.walk_start_cycles + (preset.nested_walk_cycles if host_page is not None else 0))
-    for count, references in tables:
-        rate = references * walks / count
+    for kind in tables:
+        rate = kind.references * walks / kind.lines
         far1, far2 = math.exp(-rate * time_l1), math.exp(-rate * time_l2)
-        if own and count == own * n_pages:
+        if kind.of_one_page:
             far1, far2 = 1.0 - in_l1, 1.0 - in_l2
-        walk += references * ((1.0 - far1) * l1 + (far1 - far2) * l2 + far2 * l3)
+        walk += kind.references * ((1.0 - far1) * l1 + (far1 - far2) * l2 + far2 * l3)
     cycles = data + miss_l1 * preset.l2_latency_cycles + walks * walk
     return ChaseStep(cycles / preset.ghz, miss_l1, walks, data, walk)
 

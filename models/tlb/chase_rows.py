@@ -1,7 +1,8 @@
 """Rows of a recorded pointer chase beside the steps that a preset predicts for them.
 
 How the guest's frames lay is not recorded. With 4K pages it is one number, the part of the frames that lie
-alone in their line of the host's table; it is fitted to one row, which is larger than any that is predicted.
+alone in their line of the host's table; it is fitted to one row, of 90 MiB. What is stated of predictions is of
+smaller rows.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ __all__ = ["FITTED_PAGES", "KINDS", "Row", "fit_frames", "measured_runs", "read_
 
 # The row that the layout is fitted to: 90 MiB. Rows above 128 MiB are measured on a shared and busy L3.
 FITTED_PAGES = 23_170
-LARGEST_PAGES = 32_768
+_LARGEST_PAGES = 32_768
 KINDS: dict[str, PageSize] = {"2M": "2M", "4Kseq": "4K", "4Krnd": "4K"}
 
 Runs = dict[tuple[str, int], list[float]]
@@ -63,7 +64,7 @@ def measured_runs(measured: Path, pattern: str = "page") -> Runs:
     runs: Runs = defaultdict(list)
     with measured.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            if row["pattern"] == pattern and int(row["npages4k"]) <= LARGEST_PAGES:
+            if row["pattern"] == pattern and int(row["npages4k"]) <= _LARGEST_PAGES:
                 runs[row["page"], int(row["npages4k"])].append(float(row["ns_min"]))
     return dict(runs)
 

@@ -6,6 +6,7 @@ import errno
 from typing import Literal
 
 from models.kernel.code_pages import give_area, take_area
+from models.kernel.snapshot_lists import let_others_take
 from models.workloads.base import Positive, Wait, WorkloadConfig
 from models.workloads.places import Places
 from models.workloads.sizes import PageRange, draw
@@ -21,12 +22,14 @@ class OthersConfig(WorkloadConfig):
 
     Attributes:
         pages: lowest and highest number of kernel pages taken at a time, one by one.
+        before: whether they have taken some pages off every CPU's list before anything begins.
     """
 
     kind: Literal["others"] = "others"
     steps: Positive = 256
     slots: Positive = 32
     pages: PageRange = (1, 16)
+    before: bool = False
 
 
 class Others(Places[int]):
@@ -35,6 +38,12 @@ class Others(Places[int]):
     Config = OthersConfig
     config: OthersConfig
     COUNTS = ("taken", "given_back", "refused_ENOMEM")
+
+    def process(self) -> Wait:
+        """Take what they took before, then live."""
+        if self.config.before:
+            let_others_take(self.system.kernel.store, self.random)
+        yield from super().process()
 
     def run(self, thread: Thread) -> Wait:
         """Take and give back at random places; what is held in the end stays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from models.host.kernel_memory.memory import KernelMemory, KernelMemoryError
 from models.host.kernel_memory.page_tables import PageTables
 from models.host.kernel_memory.type_info import TypeInfo
+from models.machine.page_runs import lie_apart
 
 __all__ = ["BuddyList", "FreeLists", "Lists", "PerCpuList"]
 
@@ -56,13 +58,22 @@ class _Zone(NamedTuple):
     node: int
     name: str
     address: int
+    start_pfn: int
+    end_pfn: int
+
+
+class _List(NamedTuple):
+    zone: _Zone
+    cpu: int | None  # None: a buddy list
+    order: int
+    migratetype: str
 
 
 class FreeLists:
     """Where the lists are. What takes long is done when this is made; `read` is quick, so that it sees one state."""
 
     def __init__(
-        self, memory: KernelMemory, types: TypeInfo, tables: PageTables, cpus: int, pageblock_order: int
+        self, memory: KernelMemory, types: TypeInfo, tables: PageTables, cpus: Sequence[int], pageblock_order: int
     ) -> None:
         """Find the lists of every populated zone.
 
@@ -70,7 +81,7 @@ class FreeLists:
             memory: of the kernel.
             types: its structures.
             tables: its page tables.
-            cpus: possible CPUs.
+            cpus: numbers of the possible CPUs.
             pageblock_order: order of a pageblock.
 
         Raises:
@@ -79,25 +90,32 @@ class FreeLists:
         """
         self._memory, self._types = memory, types
         self._page_bytes = types.size("page")
-        self._link = types.offset("page", "lru")  # `buddy_list` and `pcp_list` of later kernels share its place
-        self._first_page = self._find_pages(tables)
-        self._keys: list[tuple[_Zone, int | None, int, str]] = []
+        self._first_link = self._find_pages(tables) + types.offset("page", "lru")
+        self._lists: list[_List] = []
         self._heads: list[int] = []
+        bases = self._per_cpu_bases(cpus)
         for zone in self._find_zones():
             self._add_buddy(zone)
-            self._add_per_cpu(zone, cpus, pageblock_order)
+            self._add_per_cpu(zone, bases, pageblock_order)
 
     def read(self) -> Lists:
         """Walk all lists.
 
+        A page that moves from one list to another meanwhile is met twice; then all are walked again.
+
         Raises:
             KernelMemoryError: They change too fast.
         """
+        for _ in range(_ATTEMPTS):
+            found = [self._pfns(links) for links in self._memory.walk(self._heads)]
+            if self._consistent(found):
+                break
+        else:
+            raise KernelMemoryError("pages moved from list to list whenever these were read")
         buddy, per_cpu = [], []
-        for (zone, cpu, order, migratetype), links in zip(self._keys, self._memory.walk(self._heads), strict=True):
-            if not len(links):
+        for (zone, cpu, order, migratetype), pfns in zip(self._lists, found, strict=True):
+            if not len(pfns):
                 continue
-            pfns = self._pfns(links)
             if cpu is None:
                 buddy.append(BuddyList(zone.node, zone.name, order, migratetype, pfns))
             else:
@@ -105,7 +123,15 @@ class FreeLists:
         return Lists(tuple(buddy), tuple(per_cpu))
 
     def _pfns(self, links: NDArray[np.uint64]) -> NDArray[np.int64]:
-        return (links - np.uint64(self._first_page + self._link)).astype(np.int64) // self._page_bytes
+        return (links - np.uint64(self._first_link)).astype(np.int64) // self._page_bytes
+
+    def _consistent(self, found: Sequence[NDArray[np.int64]]) -> bool:
+        """Whether every block lies in its zone, and no page on two lists."""
+        for listed, pfns in zip(self._lists, found, strict=True):
+            if len(pfns) and not listed.zone.start_pfn <= pfns.min() <= pfns.max() < listed.zone.end_pfn:
+                return False
+        sizes = [np.full(len(pfns), 1 << listed.order) for listed, pfns in zip(self._lists, found, strict=True)]
+        return lie_apart(np.concatenate(found), np.concatenate(sizes))
 
     def _find_pages(self, tables: PageTables) -> int:
         """Find the `struct page` of frame 0: this thread's stack knows the structures of its pages."""
@@ -118,29 +144,35 @@ class FreeLists:
     def _find_zones(self) -> list[_Zone]:
         """Find the populated zones: the thread `kswapd` of each node knows its node's."""
         memory, types = self._memory, self._types
-        zone_bytes, number_at = types.size("zone"), types.offset("pglist_data", "nr_zones")
+        zone_bytes, first_zone = types.size("zone"), types.offset("pglist_data", "node_zones")
+        at = {name: types.offset("zone", name) for name in ("present_pages", "name", "zone_start_pfn", "spanned_pages")}
         zones = []
-        for task in self._tasks():
-            comm = memory.read(task + types.offset("task_struct", "comm"), _COMM_BYTES)
-            if not comm.startswith(b"kswapd") or memory.word(task + types.offset("task_struct", "mm")):
-                continue  # anybody may call himself so, but only the kernel's own threads have no memory
+        for task in self._kernel_threads(b"kswapd"):
             kthread = memory.word(task + types.offset("task_struct", "worker_private"))
             node = memory.word(kthread + types.offset("kthread", "data"))
             node_id = _int(memory, node + types.offset("pglist_data", "node_id"))
-            for number in range(_int(memory, node + number_at)):
-                address = node + types.offset("pglist_data", "node_zones") + number * zone_bytes
-                if memory.word(address + types.offset("zone", "present_pages")):
-                    name = memory.read(memory.word(address + types.offset("zone", "name")), _NAME_BYTES)
-                    zones.append(_Zone(node_id, name.partition(b"\0")[0].decode("ascii"), address))
+            for number in range(_int(memory, node + types.offset("pglist_data", "nr_zones"))):
+                address = node + first_zone + number * zone_bytes
+                if memory.word(address + at["present_pages"]):
+                    name = memory.read(memory.word(address + at["name"]), _NAME_BYTES).partition(b"\0")[0]
+                    start = memory.word(address + at["zone_start_pfn"])
+                    end = start + memory.word(address + at["spanned_pages"])
+                    zones.append(_Zone(node_id, name.decode("ascii", "replace"), address, start, end))
         if not zones:
             raise KernelMemoryError("no kswapd, whose node's zones would be known")
         return zones
 
-    def _tasks(self) -> list[int]:
-        """Every process but this one: their first threads are on one list."""
-        link = self._types.offset("task_struct", "tasks")
-        first = self._memory.word(self._memory.current_task() + self._types.offset("task_struct", "group_leader"))
-        return [int(found) - link for found in self._memory.walk([first + link])[0]]
+    def _kernel_threads(self, name: bytes) -> list[int]:
+        """Find the kernel's own threads whose name begins so; anybody else may call himself that too."""
+        memory = self._memory
+        link, comm, flags = (self._types.offset("task_struct", part) for part in ("tasks", "comm", "flags"))
+        leader = memory.word(memory.current_task() + self._types.offset("task_struct", "group_leader"))
+        tasks = [int(found) - link for found in memory.walk([leader + link])[0]]
+        return [
+            task
+            for task in tasks
+            if memory.read(task + comm, _COMM_BYTES).startswith(name) and _int(memory, task + flags) & _PF_KTHREAD
+        ]
 
     def _add_buddy(self, zone: _Zone) -> None:
         types = self._types
@@ -148,12 +180,15 @@ class FreeLists:
         lists_at = types.offset("free_area", "free_list")
         values = types.enumerators("migratetype")
         names = {values[key]: name for key, name in _TYPE_NAMES.items() if key in values}
+        count = types.length("free_area", "free_list")
+        if set(range(count)) - set(names):
+            raise KernelMemoryError(f"{count} types of free blocks: not known which they are")
         for order in range(types.length("zone", "free_area")):
-            for number in range(types.length("free_area", "free_list")):
-                self._keys.append((zone, None, order, names[number]))
+            for number in range(count):
+                self._lists.append(_List(zone, None, order, names[number]))
                 self._heads.append(areas + order * area_bytes + lists_at + number * _LIST_HEAD_BYTES)
 
-    def _add_per_cpu(self, zone: _Zone, cpus: int, pageblock_order: int) -> None:
+    def _add_per_cpu(self, zone: _Zone, bases: Mapping[int, int], pageblock_order: int) -> None:
         memory, types = self._memory, self._types
         pageset = memory.word(zone.address + types.offset("zone", "per_cpu_pageset"))
         lists_at, count = types.offset("per_cpu_pages", "lists"), types.length("per_cpu_pages", "lists")
@@ -163,14 +198,14 @@ class FreeLists:
         if large is None:
             raise KernelMemoryError(f"{count} lists for each CPU: not known which they are")
         kinds += [(pageblock_order, name) for name in large]
-        for cpu in range(cpus):
-            first = self._per_cpu_base(cpu) + pageset + lists_at
+        for cpu, base in bases.items():
+            first = base + pageset + lists_at
             for index, (order, name) in enumerate(kinds):
-                self._keys.append((zone, cpu, order, name))
+                self._lists.append(_List(zone, cpu, order, name))
                 self._heads.append(first + index * _LIST_HEAD_BYTES & _MASK)
 
-    def _per_cpu_base(self, cpu: int) -> int:
-        """What is added to a per-CPU pointer: the address of an element of a per-CPU map, less its pointer."""
+    def _per_cpu_bases(self, cpus: Sequence[int]) -> dict[int, int]:
+        """What is added to a per-CPU pointer: the address of an element of a per-CPU map, less the map's pointer."""
         memory, types = self._memory, self._types
         files = memory.word(memory.current_task() + types.offset("task_struct", "files"))
         table = memory.word(files + types.offset("files_struct", "fdt"))
@@ -178,9 +213,11 @@ class FreeLists:
         file = memory.word(opened + 8 * memory.per_cpu_fd)
         array = memory.word(file + types.offset("file", "private_data"))
         pointer = memory.word(array + types.offset("bpf_array", "pptrs"))
-        return memory.per_cpu_element(cpu) - pointer
+        return {cpu: memory.per_cpu_element(cpu) - pointer for cpu in cpus}
 
 
+_PF_KTHREAD: Final = 0x0020_0000
+_ATTEMPTS: Final = 8
 _LIST_HEAD_BYTES: Final = 16
 _MASK: Final = (1 << 64) - 1
 

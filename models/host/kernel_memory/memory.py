@@ -1,7 +1,7 @@
 """Reading kernel memory by small BPF programs that nothing calls but this process.
 
-They are of the kind ``syscall`` (5.14), tied to no event, and only read, through the helper for which a bad address is
-an error and no fault. It takes root, or CAP_BPF and CAP_PERFMON, and a kernel that is not locked down.
+They are of the kind ``syscall``, tied to no event, and only read, through the helper for which a bad address is an
+error and no fault. It takes Linux 5.19, root, or CAP_BPF and CAP_PERFMON, and a kernel that is not locked down.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _GET_CURRENT_TASK, _PROBE_READ_KERNEL, _LOOKUP_PERCPU = 35, 113, 195
 _STEPS: Final = 1 << 9
 """Steps of one call: the kernel checks each of a loop's turns before it accepts a program."""
 
+_LAST_ADDRESS: Final = (1 << 64) - 1
 _MOST_BYTES: Final = 1 << 20
 _MOST_LISTS: Final = 1 << 17
 _ATTEMPTS: Final = 5
@@ -86,7 +87,8 @@ class KernelMemory:
         """
         if not 0 < size <= _MOST_BYTES:
             raise ValueError(f"{size} bytes, expected 1 to {_MOST_BYTES}")
-        if self._run(self._reader, address, size) != 0:
+        # What a wrong pointer leads to may be no address at all.
+        if not 0 <= address <= _LAST_ADDRESS - size or self._run(self._reader, address, size) != 0:
             raise KernelMemoryError(f"no {size} bytes of kernel memory at {address:#x}")
         return self._bytes[:size]
 
@@ -259,6 +261,13 @@ class KernelMemory:
         return code
 
 
+def _reason(code: int) -> str:
+    if code in {errno.EPERM, errno.EACCES} and os.geteuid() != 0:
+        return "not without root"
+    hint = "; it takes Linux 5.19, and no lockdown for confidentiality" if code == errno.EINVAL else ""
+    return os.strerror(code) + hint
+
+
 def _bpf(command: int, attributes: bytes, what: str) -> tuple[int, bytes]:
     """Call `bpf`, and return its answer and what became of the attributes.
 
@@ -272,6 +281,5 @@ def _bpf(command: int, attributes: bytes, what: str) -> tuple[int, bytes]:
     answer = int(_libc.syscall(number, command, buffer, len(attributes)))
     if answer < 0:
         code = ctypes.get_errno()
-        needs_root = code in {errno.EPERM, errno.EACCES} and os.geteuid() != 0
-        raise KernelMemoryError(f"{what}: " + ("not without root" if needs_root else os.strerror(code)))
+        raise KernelMemoryError(f"{what}: {_reason(code)}")
     return answer, buffer.raw

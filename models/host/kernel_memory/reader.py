@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -18,11 +18,12 @@ __all__ = ["KernelReader"]
 class KernelReader:
     """Reads lists and tiling. A context manager: it holds programs that the kernel has loaded for it."""
 
-    def __init__(self, free_blocks: int, pageblock_order: int) -> None:
+    def __init__(self, free_blocks: int, cpus: Sequence[int], pageblock_order: int) -> None:
         """Find everything, so that reading it is quick.
 
         Args:
             free_blocks: how many blocks lie on the lists now, about.
+            cpus: numbers of the possible CPUs.
             pageblock_order: order of a pageblock.
 
         Raises:
@@ -33,7 +34,6 @@ class KernelReader:
                 types = TypeInfo.of_this_kernel()
                 memory = opened.enter_context(KernelMemory(2 * free_blocks + _SPARE_ELEMENTS))
                 self._tables = PageTables(memory, types)
-                cpus = os.sysconf("SC_NPROCESSORS_CONF")
                 self._lists = FreeLists(memory, types, self._tables, cpus, pageblock_order)
             except TypeInfoError as reason:
                 raise KernelMemoryError(str(reason)) from None
@@ -61,4 +61,4 @@ class KernelReader:
 
 
 _SPARE_ELEMENTS = 1 << 17
-"""What processes may free between counting and reading; the words are not touched until they are used."""
+"""What processes may free between counting and reading, in blocks."""

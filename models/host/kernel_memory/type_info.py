@@ -53,6 +53,12 @@ class TypeInfo:
         """
         if len(data) < _HEADER.size or _HEADER.unpack_from(data)[0] != _MAGIC:
             raise TypeInfoError("not BTF data")
+        try:
+            self._parse(data)
+        except (struct.error, ValueError):
+            raise TypeInfoError("BTF data that ends too early") from None
+
+    def _parse(self, data: bytes) -> None:
         _, _, _, header, types_at, types_bytes, strings_at, strings_bytes = _HEADER.unpack_from(data)
         self._strings = data[header + strings_at : header + strings_at + strings_bytes]
         self._types: list[_Type] = [_Type(0, 0, False, 0, b"")]  # number 0 is void

@@ -1,18 +1,20 @@
 """Per-CPU lists that tune themselves: refills double while nothing is freed, the high mark follows [6.7 to 6.18].
 
-No recording proves these rules; they are read off the source of 6.18. What a CPU keeps also decays once a second there
-(`decay_pcp_high`), which is left out.
+No recording proves these rules; they are read off the source. Left out: what a CPU keeps also decays once a second
+(`decay_pcp_high`), a zone stays below its high watermark until a free finds it above (here that is looked at each
+time), and small caches drain blocks of higher orders sooner (without PCPF_FREE_HIGH_BATCH).
 """
 
 from typing import Final
 
 from simcore.compiled import jit
 
-from .layout import BATCH_SCALE_MAX, COSTLY_ORDER, per_cpu, zones
+from .layout import BATCH_SCALE_MAX, COSTLY_ORDER, config, per_cpu, zones
 
 __all__ = ["pages_to_drain", "refill_batch"]
 
 _HIGH: Final = 2  # index of a zone's high watermark
+_LATER: Final = 2  # `tuned_per_cpu` from 6.16 on
 
 
 @jit
@@ -49,7 +51,7 @@ def pages_to_drain(handle: int, zone: int, cpu: int, order: int) -> int:
     many = False
     if 0 < order <= COSTLY_ORDER:
         many = (
-            local.free_count >= batch + local.high_min // 2
+            local.free_count >= batch + (local.high_min // 2 if config(handle).tuned_per_cpu == _LATER else 0)
             and local.freed_high_order != 0
             and local.count >= batch
         )

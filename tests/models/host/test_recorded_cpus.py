@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.host import recorded_cpus
-from models.host.recorded_cpus import Turns, share_slabs, take_turns
+from models.host.recorded_cpus import Turns, share_slabs, takes_turns
 from models.kernel.entities import Task
 from models.kernel.kernel import Kernel
 from models.kernel.limits import User
@@ -97,6 +97,6 @@ def test_the_boot_leaves_objects_on_every_cpu() -> None:
         ("QEMU TCG, thread=multi", False),
     ],
 )
-def test_only_one_threads_emulators_take_turns(emulator: str, in_turns: bool) -> None:
+def test_only_one_threads_emulators_takes_turns(emulator: str, in_turns: bool) -> None:
     """By what the recording says."""
-    assert take_turns(emulator) is in_turns
+    assert takes_turns(emulator) is in_turns

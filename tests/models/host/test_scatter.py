@@ -7,13 +7,14 @@ from models.host.scatter import free_split_regions, scatter_request
 
 
 def test_only_regions_that_are_free_as_a_whole_are_taken_again() -> None:
-    """Regions in use are not handed out as a whole, and of free ones those at 2M are fresh."""
+    """Regions in use are not handed out as a whole, of free ones those at 2M are fresh, kernel memory is counted."""
     free = [
         BuddyList(0, "Normal", 10, "Movable", np.array([0, 4096])),
-        BuddyList(0, "Normal", 9, "Unmovable", np.array([1536])),
-        BuddyList(0, "Normal", 8, "Unmovable", np.array([2048])),
+        BuddyList(0, "Normal", 9, "Movable", np.array([1536])),
+        BuddyList(0, "Normal", 9, "Unmovable", np.array([3072])),
+        BuddyList(0, "Normal", 8, "Movable", np.array([2048])),
     ]
-    assert free_split_regions(free, [(0, 512, 1), (512, 1024, 2), (1536, 1024, 1), (2560, 8192, 3)]) == 2
+    assert free_split_regions(free, [(0, 512, 1), (512, 1024, 2), (1536, 2048, 1), (3584, 8192, 3)]) == 2
     assert free_split_regions([], [(0, 512, 1)]) == 0
 
 

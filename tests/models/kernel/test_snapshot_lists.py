@@ -37,8 +37,8 @@ def _snapshot(**changes: object) -> Snapshot:
     return take_snapshot(sources("zen5_guest_24g")).model_copy(update={"lists": lists, "pages": None})
 
 
-def _store(seed: int = 1, **changes: object) -> Store:
-    return snapshot_pages(_snapshot(**changes), 2, 1, np.random.default_rng(seed))
+def _store(**changes: object) -> Store:
+    return snapshot_pages(_snapshot(**changes), 2, 1, np.random.default_rng(1))
 
 
 def _taken(store: Store, cpu: int, number: int) -> list[int]:
@@ -46,24 +46,27 @@ def _taken(store: Store, cpu: int, number: int) -> list[int]:
 
 
 def test_pages_are_handed_out_in_the_order_of_the_list() -> None:
-    """Its own CPU's list first, less what others took of it; another CPU takes from the buddy list's head."""
-    store = _store()
-    left = int(store.per_cpu[2, CPU]["count"])
-    assert 0.8 * len(LISTED) <= left < len(LISTED)
-    taken = _taken(store, CPU, left)
-    assert taken == [pfn for pfn in LISTED.tolist() if pfn in set(taken)]
+    """Its own CPU's list first, without a draw; another CPU takes from the buddy list's head."""
+    assert _taken(_store(), CPU, len(LISTED)) == LISTED.tolist()
     assert _taken(_store(), 0, 6) == [int(BUDDY[at // 2]) + at % 2 for at in range(6)]
 
 
 def test_what_others_take_is_drawn() -> None:
-    """It cannot be known: placements begin at other pages, the same placement at the same."""
-    first, again, other = (_taken(_store(seed), CPU, 20) for seed in (1, 1, 2))
+    """It cannot be known: under another seed other pages are missing, the others keep their order."""
+    stores = [_store() for _ in range(3)]
+    for store, seed in zip(stores, (1, 1, 2), strict=True):
+        let_others_take(store, np.random.default_rng(seed))
+    left = int(stores[0].per_cpu[2, CPU]["count"])
+    assert 0.8 * len(LISTED) <= left < len(LISTED)
+    first, again, other = (_taken(store, CPU, left - 20) for store in stores)
     assert first == again != other
+    assert first == [pfn for pfn in LISTED.tolist() if pfn in set(first)]
 
 
 def test_every_page_is_counted_once() -> None:
     """Free, on a CPU's list, or taken by others: the counters say what the lists hold."""
     store = _store()
+    let_others_take(store, np.random.default_rng(1))
     state = store.pages["state"]
     assert (state[BUDDY] == FREE).all()
     assert int(store.config[0]["free_pages"]) == 2 * len(BUDDY) + 1024 * len(PLENTY)

@@ -1,6 +1,7 @@
 """Reading this kernel's memory, where it lets one."""
 
 import os
+import subprocess
 import threading
 from pathlib import Path
 
@@ -25,16 +26,22 @@ def test_this_thread_is_found_by_its_name() -> None:
 
 @needs_kernel_memory
 def test_a_walk_meets_every_process_and_comes_back() -> None:
-    """The list of all processes has this one as its head; two walks in one call do not mix."""
+    """The list of all processes has this one as its head; its children's list has the child that it started."""
     types = TypeInfo.of_this_kernel()
-    link = types.offset("task_struct", "tasks")
-    with KernelMemory(1 << 16) as memory:
-        head = memory.current_task() + link
-        one, same = memory.walk([head, head])
-        assert len(set(one.tolist()) ^ set(same.tolist())) <= 8  # processes come and go
-        group = {memory.word(int(found) - link + types.offset("task_struct", "tgid")) & 0xFFFFFFFF for found in one}
-        assert 1 in group or 2 in group
-        assert memory.walk([]) == []
+    tasks, children, sibling, tgid = (
+        types.offset("task_struct", name) for name in ("tasks", "children", "sibling", "tgid")
+    )
+    with KernelMemory(1 << 16) as memory, subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            this = memory.word(memory.current_task() + types.offset("task_struct", "group_leader"))
+            everybody, own = memory.walk([this + tasks, this + children])
+            numbers = {memory.word(int(found) - tasks + tgid) & 0xFFFFFFFF for found in everybody}
+            assert child.pid in numbers
+            assert child.pid in {memory.word(int(found) - sibling + tgid) & 0xFFFFFFFF for found in own}
+            assert len(own) < len(everybody)
+            assert memory.walk([]) == []
+        finally:
+            child.kill()
 
 
 @needs_kernel_memory
@@ -42,8 +49,9 @@ def test_bad_addresses_and_long_lists_are_errors() -> None:
     """No fault, no endless walk."""
     types = TypeInfo.of_this_kernel()
     with KernelMemory(2) as memory:
-        with pytest.raises(KernelMemoryError, match="0x10"):
-            memory.read(0x10, 8)
+        for address in (0x10, -8, (1 << 64) - 4, 1 << 70):
+            with pytest.raises(KernelMemoryError, match="no 8 bytes"):
+                memory.read(address, 8)
         with pytest.raises(KernelMemoryError, match="changed while it was walked"):
             memory.walk([0x10])
         with pytest.raises(ValueError, match="1 to 1048576"):

@@ -80,6 +80,26 @@ def test_tables_that_do_not_map_themselves_are_refused() -> None:
         PageTables(memory, _types())
 
 
+def test_five_levels_are_walked_too() -> None:
+    """With five levels the kernel's half begins lower, and one more table stands before."""
+    base = 0xFF11_0000_0000_0000
+    memory = _memory()
+    moved = {
+        address - BASE + base if address >= BASE and address < TASK else address: page
+        for address, page in memory.pages.items()
+    }
+    top, upper = base >> 48 & 511, base >> 39 & 511
+    moved[MM] = bytes(8) + struct.pack("<Q", base + 0x4000) + bytes(PAGE - 16)
+    moved[base + 0x4000] = _table(**{f"_{top}": PGD | PRESENT})
+    moved[base + PGD] = _table(**{f"_{upper}": PUD | PRESENT})
+    first = base >> 30 & 511
+    moved[base + PUD] = _table(**{f"_{first}": PMD | PRESENT, f"_{first + 2}": 2 << 30 | LARGE})
+    tables = PageTables(MadeUpMemory(TASK, moved), _types())
+    assert tables.base == base
+    assert tables.tiles(3 << 18)[-1] == (2 << 18, 1 << 18, 3)
+    assert tables.physical(base + (5 << 21)) == 5 << 21
+
+
 @needs_kernel_memory
 def test_this_machine_is_tiled_as_it_counts() -> None:
     """The tables of 4K entries are no fewer than the kernel counts, and no entry of 1G is missing."""

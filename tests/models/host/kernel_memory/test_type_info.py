@@ -60,6 +60,16 @@ def test_other_data_is_refused() -> None:
             TypeInfo(data)
 
 
+@pytest.mark.parametrize("kept", [0.4, 0.7, 0.9])
+def test_data_that_ends_too_early_is_refused(kept: float) -> None:
+    """One message, whatever is missing."""
+    made = MadeUpBtf()
+    made.structure("pair", 16, ("first", made.number("long", 8), 0))
+    data = made.data()
+    with pytest.raises(TypeInfoError, match="too early"):
+        TypeInfo(data[: int(kept * len(data))]).offset("pair", "first")
+
+
 @pytest.mark.skipif(not BTF_FILE.exists(), reason="this kernel has no BTF")
 def test_this_kernel_has_what_every_kernel_has() -> None:
     """Facts of any x86-64 or arm64 kernel of the last years."""

@@ -14,9 +14,9 @@ from tests.models.kernel.stores import CPU, LOW_MARK, ZONE, empty_store, give_ru
 BATCH, LOW, MOST = 7, 28, 2000
 
 
-def _store(high_max: int = MOST) -> Store:
+def _store(high_max: int = MOST, rules: int = 2) -> Store:
     store = empty_store(batch=BATCH, high=LOW)
-    store.config[0]["tuned_per_cpu"] = 1
+    store.config[0]["tuned_per_cpu"] = rules
     local = store.per_cpu[ZONE, CPU]
     local["high_min"], local["high_max"] = LOW, high_max
     give_run(store, 0, 8)
@@ -70,13 +70,17 @@ def test_the_mark_grows_with_refills_and_with_frees_to_its_upper_bound() -> None
     check_pages(store)
 
 
-def test_high_orders_freed_one_after_the_other_are_given_back() -> None:
-    """Once more than a batch and half the lower bound came back without being taken, the lists are drained."""
-    store = _store()
-    blocks = [_alloc(store, 2) for _ in range(60)]
-    for pfn in blocks:
+@pytest.mark.parametrize(("rules", "freed"), [(1, 3), (2, 6)])
+def test_high_orders_freed_one_after_the_other_are_given_back(rules: int, freed: int) -> None:
+    """Once a batch came back without being taken the lists are drained; from 6.16 on half the lower bound besides."""
+    store = _store(rules=rules)
+    blocks = [_alloc(store, 2) for _ in range(20)]
+    counts = []
+    for pfn in blocks[: freed + 1]:
         free_pages(store.handle, CPU, pfn, 2)
-    assert int(store.per_cpu[ZONE, CPU]["count"]) < 4 * len(blocks) // 2
+        counts.append(int(store.per_cpu[ZONE, CPU]["count"]))
+    assert counts[: freed - 1] == sorted(counts[: freed - 1])
+    assert min(counts[freed - 1 :]) == 0
     check_pages(store)
 
 
