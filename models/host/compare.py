@@ -14,6 +14,7 @@ from models.host.live_comparison import (
     LiveComparison,
     compare_live,
     free_share,
+    larger_task,
     others_beside,
     simulation_of,
 )
@@ -24,6 +25,7 @@ from models.host.scatter import free_split_regions, scatter_request
 from models.host.snapshot import take_snapshot
 from models.host.snapshot_file import to_yaml
 from models.host.sources import Unreadable
+from models.kernel.footprints import load_footprints
 from models.machine.snapshot import Snapshot
 from simcore.experiment import Experiment
 from simcore.result import Result
@@ -127,6 +129,8 @@ def compare_here(
     real = to_result(run, experiment)
     real.save(out / "real")
     accounting = snapshot.secretmem.accounting
+    footprints = load_footprints(experiment.effective()["kernel"]["footprints"])
+    kernel_pages = larger_task(run.task, footprints)
     simulated: list[Result] = []
     for number in range(placements):
         report(f"simulating placement {number + 1} of {placements}")
@@ -136,8 +140,9 @@ def compare_here(
             lasts_ns = int(simulated[0].summary["simulated_ns"])
             others = others_beside(wanted.kernel_pages, lasts_ns, Streams(seed).get("host.others"))
         again = simulation_of(
-            experiment, path, seed, costs=costs, accounting=accounting, root=os.geteuid() == 0, others=others
-        )
+            experiment, path, seed, costs=costs, accounting=accounting, root=os.geteuid() == 0, others=others,
+            kernel_pages=kernel_pages,
+        )  # fmt: skip
         simulated.append(simulate(again))
     simulated[0].save(out / "simulated")
     kernel = f"Linux {snapshot.kernel.release}" if snapshot.kernel.version >= (6, 7) else ""

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
@@ -61,6 +61,7 @@ class LiveRun:
         refused: the error that ended the workload early, or None.
         zoneinfo: /proc/zoneinfo at the start.
         wall_s: how long it took, sampling included.
+        task: of a fork bomb, ``page_tables`` (pages) and ``mappings`` that a task has when it is forked.
     """
 
     plan: LivePlan
@@ -69,6 +70,7 @@ class LiveRun:
     refused: str | None
     zoneinfo: Sequence[procfs.ZoneInfo]
     wall_s: float
+    task: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_live(wanted: LivePlan, before: Callable[[], None] | None = None) -> LiveRun:
@@ -102,7 +104,7 @@ def run_live(wanted: LivePlan, before: Callable[[], None] | None = None) -> Live
     refused = None
     if answer["error"] is not None:
         refused = f"{answer['error']['text']} {answer['error']['what']}".strip()
-    run = LiveRun(wanted, samples, frames, refused, zones, perf_counter() - began)
+    run = LiveRun(wanted, samples, frames, refused, zones, perf_counter() - began, answer["task"])
     if refused is not None and not any(sample.secret_pages for sample in samples):
         raise LiveRefusalError(f"the kernel refused before the first secret page: {refused}")
     return run

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.host.live_counters import SPLITS_2M
+from models.kernel.footprints import Footprints
 from models.machine.page_runs import decode_runs
 from models.machine.snapshot import Snapshot
 from simcore.experiment import Experiment
 
 __all__ = [
     "CounterRow", "LiveComparison", "compare_live", "free_share", "is_disturbed",
-    "others_beside", "simulation_of",
+    "larger_task", "others_beside", "simulation_of",
 ]  # fmt: skip
 
 
@@ -108,12 +109,13 @@ class LiveComparison:
 
 def simulation_of(
     experiment: Experiment, snapshot: Path, seed: int, *, costs: str | None, accounting: str | None, root: bool,
-    others: Mapping[str, Any] | None = None,
+    others: Mapping[str, Any] | None = None, kernel_pages: int = 0,
 ) -> Experiment:  # fmt: skip
     """Return the experiment on the snapshot's machine, with another seed for what the snapshot does not know.
 
     The machine is the snapshot's; of the experiment's own machine only its costs remain. ``others`` is the workload of
-    processes beside it, as `others_beside` draws it.
+    processes beside it, as `others_beside` draws it, and ``kernel_pages`` what a task of a fork bomb takes besides, as
+    `larger_task` tells.
     """
     data = experiment.effective()
     machine: dict[str, Any] = {"snapshot": str(snapshot)}
@@ -121,6 +123,10 @@ def simulation_of(
     if "cost_values" in data["machine"]:
         machine["cost_values"] = data["machine"]["cost_values"]
     data |= {"machine": machine, "seed": seed, "expect": []}
+    if kernel_pages:
+        data["workloads"] = {
+            name: {**workload, "kernel_pages": kernel_pages} for name, workload in data["workloads"].items()
+        }
     if others is not None:
         name = "others"
         while name in data["workloads"]:
@@ -133,6 +139,28 @@ def simulation_of(
         for workload in data["workloads"].values():
             users.setdefault(workload.get("user", "user"), {})["capabilities"] = ["ipc_lock"]
     return Experiment.from_mapping(data)
+
+
+def larger_task(task: Mapping[str, int], footprints: Footprints) -> int:
+    """Return how many kernel pages a forked task takes besides what the footprints say: they are of a small program.
+
+    Args:
+        task: ``page_tables`` and ``mappings`` of a task that was forked on trial; empty: nothing is known.
+        footprints: of the model.
+    """
+    if not task:
+        return 0
+    fork = footprints.operations["fork"]
+    tables = sum(step.count or 1 for step in fork if step.page_table in _COUNTED_TABLES and step.with_flag is None)
+    mappings = sum(step.count or 1 for step in fork if step.object == "vm_area_struct" and step.with_flag is None)
+    slabs = max(0, task["mappings"] - mappings) * _MAPPING_BYTES // 4096
+    return max(0, task["page_tables"] - tables) + slabs
+
+
+_COUNTED_TABLES = ("pte", "pmd", "pud")
+"""What VmPTE counts [6.1 `mm_pgtables_bytes`]."""
+_MAPPING_BYTES = 512
+"""A vm_area_struct, two anon_vma_chain, an anon_vma, and a mapping's part of a maple node, about."""
 
 
 def others_beside(kernel_pages: int, lasts_ns: int, random: np.random.Generator) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from models.host.system_calls import die_with_parent, memfd_secret
+from models.host.worker_fork_bomb import trial_task
 from models.host.worker_sampling import Sampler
 from models.host.worker_workloads import WORKLOADS, Live
 
@@ -36,10 +37,7 @@ def perform(request: dict[str, Any]) -> dict[str, Any]:
     live = Live(sampler, with_frames=request["frames"])
     # Code and its memory are there before the clock starts: a file that is never touched splits nothing.
     os.close(memfd_secret())
-    if config["kind"] == "fork_bomb" and (child := os.fork()) == 0:
-        os._exit(0)
-    elif config["kind"] == "fork_bomb":
-        os.waitpid(child, 0)
+    task = trial_task() if config["kind"] == "fork_bomb" else {}
     for _ in range(2):
         sampler.sample("boot")
     sampler.samples.clear()
@@ -55,7 +53,7 @@ def perform(request: dict[str, Any]) -> dict[str, Any]:
         error = {"errno": refusal.errno, "what": refusal.filename or "", "text": refusal.strerror}
         sampler.sample("refused")
     sampler.sample("end")
-    return {"samples": sampler.samples, "frames": live.frames, "error": error}
+    return {"samples": sampler.samples, "frames": live.frames, "task": task, "error": error}
 
 
 def _wait() -> None:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.host.system_calls import die_with_parent
-from models.host.worker_live import Live, ordinary_memory, pace, read_frames, sampling_steps
+from models.host.worker_live import PAGE, Live, ordinary_memory, pace, read_frames, sampling_steps
 
-__all__ = ["fork_bomb"]
+__all__ = ["fork_bomb", "trial_task"]
 
 
 def fork_bomb(live: Live, config: dict[str, Any]) -> None:
@@ -53,6 +53,22 @@ def fork_bomb(live: Live, config: dict[str, Any]) -> None:
         inherited[1].close()
         os.close(inherited[0])
     sampler.sample("allexit")
+
+
+def trial_task() -> dict[str, int]:
+    """Fork one task that does nothing; return how many pages its page tables take, and how many mappings it has."""
+    end, begin = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with open("/proc/self/status", encoding="ascii") as status, open("/proc/self/maps", "rb") as maps:
+            tables = next((int(line.split()[1]) for line in status if line.startswith("VmPTE:")), 0)
+            os.write(begin, struct.pack("<2i", tables * 1024 // PAGE, sum(1 for _ in maps)))
+        os._exit(0)
+    os.close(begin)
+    tables, mappings = struct.unpack("<2i", os.read(end, struct.calcsize("<2i")))
+    os.close(end)
+    os.waitpid(child, 0)
+    return {"page_tables": tables, "mappings": mappings}
 
 
 _AHEAD = 8

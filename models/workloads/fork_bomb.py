@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Literal
 
 import simpy
 
+from models.kernel.code_pages import give_area, take_area
 from models.kernel.entities import Mapping, Task
 from models.kernel.errors import KernelRefusal
 from models.workloads.base import Count, Positive, Wait, Workload, WorkloadConfig
@@ -34,6 +36,8 @@ class ForkBombConfig(WorkloadConfig):
         in_phases: when all are there, each frees its ordinary memory, and only when all have does the first one end.
         report: tasks also report in memory that they share with the forking task, which it has mapped first.
         inherit: the forking task touches one secret page of its own first, which all others inherit.
+        kernel_pages: unmovable pages that a fork takes besides: page tables and slabs of a program larger than the
+            footprints'.
     """
 
     kind: Literal["fork_bomb"] = "fork_bomb"
@@ -48,6 +52,7 @@ class ForkBombConfig(WorkloadConfig):
     in_phases: bool = False
     report: bool = False
     inherit: bool = False
+    kernel_pages: Count = 0
 
 
 class ForkBomb(Workload):
@@ -80,6 +85,7 @@ class ForkBomb(Workload):
         wants_more = (
             config.ordinary_before or config.ordinary_after or config.in_step or config.in_phases or config.report
             or config.inherit or config.growth == "tree" or config.hold or self.watchers or self._sample_at
+            or config.kernel_pages
         )  # fmt: skip
         if config.secret_pages != 1 or wants_more:
             return None
@@ -195,9 +201,12 @@ class ForkBomb(Workload):
     def _fork(self, thread: Thread) -> Wait:
         """Fork one task and start its process; returns, for work in step, the event that it has its pages."""
         kernel, env = self.system.kernel, self.system.env
+        larger = None
         try:
+            larger = self._take_kernel_pages(thread.cpu)
             child = kernel.fork(thread.task, thread.cpu)
         except KernelRefusal:
+            self._give_kernel_pages(larger, thread.cpu)
             yield from thread.spend()
             raise
         self._begun += 1
@@ -209,15 +218,34 @@ class ForkBomb(Workload):
             yield from thread.spend()
         finally:
             # Whatever becomes of the parent meanwhile, the child is there.
-            child.process = env.process(self._child(child, ready))
+            child.process = env.process(self._child(child, ready, larger=larger))
         return ready
 
-    def _child(self, task: Task, ready: simpy.Event | None, resumed: Resumed | None = None) -> Wait:
+    def _take_kernel_pages(self, cpu: int) -> int | None:
+        """Take the pages of a larger program; returns who holds them."""
+        kernel, pages = self.system.kernel, self.config.kernel_pages
+        if not pages:
+            return None
+        holder = kernel.new_holder()
+        if not take_area(kernel.handle, cpu, kernel.node_of[cpu], holder, pages, False):
+            kernel.drop_holder(holder)
+            raise kernel.limits.refuse(errno.ENOMEM, f"no memory for {pages} kernel pages of a task")
+        return holder
+
+    def _give_kernel_pages(self, holder: int | None, cpu: int) -> None:
+        if holder is not None:
+            give_area(self.system.kernel.handle, cpu, holder)
+            self.system.kernel.drop_holder(holder)
+
+    def _child(
+        self, task: Task, ready: simpy.Event | None, resumed: Resumed | None = None, larger: int | None = None
+    ) -> Wait:
         """A child's life.
 
         Args:
             ready: for work in step: succeeds when it has its pages.
             resumed: where it stands if it had no process so far.
+            larger: who holds the pages that it takes as a larger program.
         """
         thread = Thread(self.system, task, -1 if resumed is None else resumed.last_cpu)
         config, stage = self.config, OPEN if resumed is None else resumed.stage
@@ -248,6 +276,9 @@ class ForkBomb(Workload):
         if not standing:
             self._stand_up(ready)
         task.process = None
+        if larger is not None:
+            yield from thread.run()
+            self._give_kernel_pages(larger, thread.cpu)
         if stage <= END:
             yield from thread.exit(collected=not config.in_phases)
         else:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from typing import Literal
 
 from models.kernel.code_pages import give_area, take_area
+from models.kernel.observe import observe
 from models.kernel.snapshot_lists import let_others_take
-from models.workloads.base import Positive, Wait, WorkloadConfig
-from models.workloads.places import Places
+from models.workloads.base import Positive, Wait, Workload, WorkloadConfig
 from models.workloads.sizes import PageRange, draw
 from models.workloads.thread import Thread
 
@@ -18,7 +17,8 @@ __all__ = ["Others", "OthersConfig"]
 class OthersConfig(WorkloadConfig):
     """``steps`` steps, each on one of ``slots`` places: kernel pages there are given back, else some are taken.
 
-    They change nothing in the direct map, but move which pages the allocator hands out next.
+    They change nothing in the direct map, but move which pages the allocator hands out next. They act on any CPU, and
+    take no time there: whose turn it is does not depend on them.
 
     Attributes:
         pages: lowest and highest number of kernel pages taken at a time, one by one.
@@ -32,7 +32,7 @@ class OthersConfig(WorkloadConfig):
     before: bool = False
 
 
-class Others(Places[int]):
+class Others(Workload):
     """See `OthersConfig`."""
 
     Config = OthersConfig
@@ -40,28 +40,47 @@ class Others(Places[int]):
     COUNTS = ("taken", "given_back", "refused_ENOMEM")
 
     def process(self) -> Wait:
-        """Take what they took before, then live."""
+        """Take what they took before, then live; they are no task of this kernel."""
         if self.config.before:
             let_others_take(self.system.kernel.store, self.random)
-        yield from super().process()
+        yield self.system.env.timeout(self.config.start)
+        yield from self.run(None)
 
-    def run(self, thread: Thread) -> Wait:
+    def run(self, thread: Thread | None) -> Wait:
         """Take and give back at random places; what is held in the end stays."""
-        yield from self.visit(thread, clear=False)
+        env, config = self.system.env, self.config
+        places: dict[int, int] = {}
+        for step in range(config.steps):
+            if config.rate is not None:
+                due_ns = config.start + round(step * 1e9 / config.rate)
+                yield env.timeout(max(0, due_ns - env.now))
+            cpu, place = int(self.random.integers(self.system.cpus.count)), int(self.random.integers(config.slots))
+            if place in places:
+                self._give(places.pop(place), cpu)
+            elif (holder := self._take(cpu)) is not None:
+                places[place] = holder
 
-    def _fill(self, thread: Thread) -> Wait:
-        kernel, cpu = self.system.kernel, thread.cpu
+    def _take(self, cpu: int) -> int | None:
+        kernel = self.system.kernel
         pages, holder = draw(self.random, self.config.pages), kernel.new_holder()
-        if not take_area(kernel.handle, cpu, kernel.node_of[cpu], holder, pages, False):
+        got = take_area(kernel.handle, cpu, kernel.node_of[cpu], holder, pages, False)
+        self._done()
+        if not got:
             kernel.drop_holder(holder)
-            raise kernel.limits.refuse(errno.ENOMEM, f"no memory for {pages} kernel pages")
+            self.count("refused_ENOMEM")
+            return None
         self.count("taken", pages)
-        yield from thread.spend()
         return holder
 
-    def _clear(self, thread: Thread, thing: int) -> Wait:
+    def _give(self, holder: int, cpu: int) -> None:
         kernel = self.system.kernel
-        give_area(kernel.handle, thread.cpu, thing)
-        kernel.drop_holder(thing)
+        give_area(kernel.handle, cpu, holder)
+        kernel.drop_holder(holder)
+        self._done()
         self.count("given_back")
-        yield from thread.spend()
+
+    def _done(self) -> None:
+        """Nobody pays for this."""
+        kernel = self.system.kernel
+        kernel.state.charge[:] = 0
+        observe(kernel.handle, self.system.env.now)

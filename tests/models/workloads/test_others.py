@@ -41,3 +41,31 @@ def test_without_memory_they_are_refused() -> None:
     others = {"kind": "others", "pages": [1 << 16, 1 << 16], "steps": 64, "slots": 1 << 20}
     summary = run({"model": "direct_map", "machine": {"memory": "1GiB"}, "workloads": {"o": others}}).summary
     assert summary["workloads.o.refused_ENOMEM"] > 0
+
+
+def test_they_come_between_the_same_faults_however_these_are_delivered() -> None:
+    """One event for many faults stops where they act: the run is the same to the bit."""
+    experiment = {
+        "model": "direct_map", "machine": MACHINE,
+        "workloads": {
+            "w": {"kind": "fork_bomb", "tasks": 64, "kernel_pages": 4},
+            "f": {"kind": "one_file", "pages": 2000},
+            "others": {"kind": "others", "rate": 50_000.0, "steps": 100, "before": True},
+        },
+    }  # fmt: skip
+    one, other = (run({**experiment, "batching": batching}) for batching in (True, False))
+    assert one.summary["fingerprint"] == other.summary["fingerprint"]
+
+
+def test_a_larger_program_takes_and_gives_back_its_pages() -> None:
+    """While tasks are there that many pages are missing, and none is in the end."""
+
+    def missing(kernel_pages: int) -> tuple[int, int]:
+        bomb = {"kind": "fork_bomb", "tasks": 50, "kernel_pages": kernel_pages}
+        series = run({"model": "direct_map", "machine": MACHINE, "workloads": {"w": bomb}}).series
+        free = series["memory.free_bytes"] + series["memory.per_cpu_bytes"]
+        return int(free[0] - free.min()), int(free[0] - free[-1])
+
+    (least, left), (more, same) = missing(0), missing(30)
+    assert more - least >= 0.9 * 50 * 30 * 4096
+    assert same - left <= 16 * 4096
