@@ -1,11 +1,11 @@
-# Everything a stranger needs: `make run` for a first result, `make test` for every check, `make long` for the slow ones,
-# `make bench` for ratios.
+# Everything a stranger needs: `make run` for a first result, `make test` for every check, `make live` for the kernel of
+# this machine, `make long` for the slow ones, `make bench` for ratios.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test long bench clean
+.PHONY: run test live long bench clean
 
 run: $(READY)
 	$(BIN)/simcore run configs/fork_bomb.yaml
@@ -14,6 +14,10 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not long"
+
+# The kernel of this machine beside the model; splits a few entries of its direct map, and skips what it cannot do.
+live: $(READY)
+	$(BIN)/python -m pytest -m "long or not long" -rs tests/models/host/test_live.py tests/models/host/kernel_memory
 
 # What takes more than a minute each: whole sweeps, notebooks, every recording, the kernel of this machine.
 long: $(READY)

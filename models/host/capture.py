@@ -115,7 +115,7 @@ class Capture:
         """
         texts: dict[str, str | Unreadable] = {}
         page_tables = self._page_tables()
-        lists_known = isinstance(self._reader, KernelReader)
+        lists_known = not isinstance(self._reader, Unreadable)
         for attempt in range(_ATTEMPTS):
             if isinstance(self._flags, bytearray) and not (lists_known and attempt):
                 _fill(self._flags, self._sources.proc / "kpageflags")

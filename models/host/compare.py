@@ -48,6 +48,10 @@ class Outcome:
     simulated: Sequence[Result]
 
 
+_LARGEST = 2.0
+"""What of a larger task is known are page tables and mappings; all that grows with them may be twice as much."""
+
+
 def run_captured(
     wanted: LivePlan, scatter: int = 0, seed: int = 0, report: Callable[[str], None] = lambda text: None
 ) -> tuple[LiveRun, Captured]:
@@ -135,13 +139,14 @@ def compare_here(
     for number in range(placements):
         report(f"simulating placement {number + 1} of {placements}")
         seed = experiment.keys.seed + number
-        others = None
-        if simulated:  # in the first one the machine is quiet
-            lasts_ns = int(simulated[0].summary["simulated_ns"])
-            others = others_beside(wanted.kernel_pages, lasts_ns, Streams(seed).get("host.others"))
+        others, larger = None, kernel_pages
+        if simulated:  # in the first one the machine is quiet, and tasks are as large as is known
+            random, lasts_ns = Streams(seed).get("host.others"), int(simulated[0].summary["simulated_ns"])
+            others = others_beside(wanted.kernel_pages, lasts_ns, random)
+            larger = round(kernel_pages * random.uniform(1.0, _LARGEST))
         again = simulation_of(
             experiment, path, seed, costs=costs, accounting=accounting, root=os.geteuid() == 0, others=others,
-            kernel_pages=kernel_pages,
+            kernel_pages=larger,
         )  # fmt: skip
         simulated.append(simulate(again))
     simulated[0].save(out / "simulated")

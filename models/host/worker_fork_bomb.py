@@ -15,8 +15,14 @@ __all__ = ["fork_bomb", "trial_task"]
 
 
 def fork_bomb(live: Live, config: dict[str, Any]) -> None:
-    """See `models.workloads.fork_bomb.ForkBombConfig`; children wait on a pipe, so that closing it ends them all."""
+    """See `models.workloads.fork_bomb.ForkBombConfig`; children wait on a pipe, so that closing it ends them all.
+
+    As in the model the first task has a CPU for itself while it forks, and children have the others in turn: left to
+    the scheduler, from which CPU's lists a child takes its pages would be chance.
+    """
     sampler, parent = live.sampler, os.getpid()
+    first, *others = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {first})
     inherited = live.secret_file(1) if config["inherit"] else None
     if inherited is not None:
         live.touch(inherited[1], 1)
@@ -31,6 +37,8 @@ def fork_bomb(live: Live, config: dict[str, Any]) -> None:
             pace(config, number)
             child = os.fork()
             if child == 0:
+                if others:
+                    os.sched_setaffinity(0, {others[number % len(others)]})
                 _bomb_child(live, config, parent, ready_write, go_read, (ready_read, go_write))
             children.append(child)
             sampler.tasks += 1
