@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from models.host import procfs
 from models.host.kernel_memory.free_lists import Lists
@@ -77,12 +75,13 @@ class Captured(Sources):
         return self.memory[1]
 
 
-class Capture:
+class Capture(ExitStack):
     """All that it takes to read this machine in a moment. A context manager."""
 
     def __init__(self) -> None:
         """Get ready: find out how many page frames there are, and where the kernel keeps its lists."""
-        self._sources, self._opened = Sources(), ExitStack()
+        super().__init__()
+        self._sources = Sources()
         self._end_pfn = max((zone.fields["start_pfn"] + zone.fields["spanned"] for zone in self._zones()), default=0)
         self._flags: bytearray | Unreadable = Unreadable("/proc/zoneinfo says nothing of page frames")
         if self._end_pfn:
@@ -94,17 +93,9 @@ class Capture:
         self._reader: KernelReader | Unreadable
         try:
             reader = KernelReader(self._free_blocks(), self._possible_cpus(), self._pageblock_order())
-            self._reader = self._opened.enter_context(reader)
+            self._reader = self.enter_context(reader)
         except KernelMemoryError as reason:
             self._reader = Unreadable(f"the kernel's memory: {reason}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._opened.close()
 
     def now(self) -> Captured:
         """Read the machine.

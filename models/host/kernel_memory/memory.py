@@ -13,8 +13,7 @@ import os
 import struct
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +46,7 @@ class KernelMemoryError(Exception):
     """Kernel memory cannot be read; the text says why."""
 
 
-class KernelMemory:
+class KernelMemory(ExitStack):
     """The kernel's memory by address; a context manager, as it holds programs and maps."""
 
     def __init__(self, most_elements: int) -> None:
@@ -59,9 +58,9 @@ class KernelMemory:
         Raises:
             KernelMemoryError: The kernel does not allow it, or has no such programs.
         """
+        super().__init__()
         self._most_words = most_elements + _MOST_LISTS
-        with ExitStack() as opened:
-            self._opened = opened
+        try:
             self._bytes_fd, self._bytes = self._array(_MOST_BYTES)
             self._heads_fd, self._heads = self._array(8 * _MOST_LISTS)
             self._words_fd, self._words = self._array(8 * self._most_words)
@@ -69,15 +68,9 @@ class KernelMemory:
             self.per_cpu_fd = self._map(_PERCPU_ARRAY, 8, 0)
             self._reader, self._walker = self._load(self._read_code()), self._load(self._walk_code())
             self._locator, self._namer = self._load(self._locate_code()), self._load(self._task_code())
-            self._opened = opened.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._opened.close()
+        except KernelMemoryError:
+            self.close()
+            raise
 
     def read(self, address: int, size: int) -> bytes:
         """Return up to a mebibyte of kernel memory.
@@ -139,12 +132,12 @@ class KernelMemory:
         """Make an array of one element, and map it into this process."""
         fd = self._map(_ARRAY, size, _MMAPABLE)
         mapped = mmap.mmap(fd, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
-        self._opened.callback(mapped.close)
+        self.callback(mapped.close)
         return fd, mapped
 
     def _map(self, kind: int, size: int, flags: int) -> int:
         fd, _ = _bpf(_MAP_CREATE, struct.pack("<IIIII", kind, 4, size, 1, flags), "a BPF map")
-        self._opened.callback(os.close, fd)
+        self.callback(os.close, fd)
         return fd
 
     def _load(self, code: Code) -> int:
@@ -155,7 +148,7 @@ class KernelMemory:
             0, 0, 0, 0, _SLEEPABLE, b"simcore",
         )  # fmt: skip
         fd, _ = _bpf(_PROG_LOAD, attributes, "a BPF program that reads kernel memory")
-        self._opened.callback(os.close, fd)
+        self.callback(os.close, fd)
         return fd
 
     def _run(self, program: int, first: int = 0, second: int = 0) -> int:

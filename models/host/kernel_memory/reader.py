@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 from models.host.kernel_memory.free_lists import FreeLists, Lists
 from models.host.kernel_memory.memory import KernelMemory, KernelMemoryError
@@ -15,7 +13,7 @@ from models.host.kernel_memory.type_info import TypeInfo, TypeInfoError
 __all__ = ["KernelReader"]
 
 
-class KernelReader:
+class KernelReader(ExitStack):
     """Reads lists and tiling. A context manager: it holds programs that the kernel has loaded for it."""
 
     def __init__(self, free_blocks: int, cpus: Sequence[int], pageblock_order: int) -> None:
@@ -29,23 +27,15 @@ class KernelReader:
         Raises:
             KernelMemoryError: This kernel, or this user, cannot.
         """
-        with ExitStack() as opened:
-            try:
-                types = TypeInfo.of_this_kernel()
-                memory = opened.enter_context(KernelMemory(2 * free_blocks + _SPARE_ELEMENTS))
-                self._tables = PageTables(memory, types)
-                self._lists = FreeLists(memory, types, self._tables, cpus, pageblock_order)
-            except TypeInfoError as reason:
-                raise KernelMemoryError(str(reason)) from None
-            self._opened = opened.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._opened.close()
+        super().__init__()
+        try:
+            types = TypeInfo.of_this_kernel()
+            memory = self.enter_context(KernelMemory(2 * free_blocks + _SPARE_ELEMENTS))
+            self._tables = PageTables(memory, types)
+            self._lists = FreeLists(memory, types, self._tables, cpus, pageblock_order)
+        except (KernelMemoryError, TypeInfoError) as reason:
+            self.close()
+            raise KernelMemoryError(str(reason)) from None
 
     def lists(self) -> Lists:
         """Return what lies on the lists now.
