@@ -91,6 +91,8 @@ class _Reader:
             what = (error.problem or "cannot be read").removeprefix("did not find expected ")
             expected = what if what != error.problem else None
             message = "not valid YAML" if expected else f"not valid YAML: {what}"
+            if "nesting depth" in what:  # newer scanners look a thousand levels ahead, and give up before the first
+                message, expected = f"nested more than {DEPTH_LIMIT} levels deep", None
             line = mark.line + 1 if mark else None
             raise ConfigError(message, file=self._file, line=line, expected=expected) from None
         except yaml.YAMLError as error:
