@@ -75,7 +75,7 @@ def test_the_slider_changes_the_map(page: Page) -> None:
     seen = [page.run(read)]
     slider.send_keys(Keys.HOME)
     seen.append(page.run(read))
-    for _ in range(60):
+    for _ in range(30):
         slider.send_keys(Keys.ARROW_RIGHT)
     seen.append(page.run(read))
     assert len({picture for picture, _ in seen}) == 3
