@@ -36,15 +36,21 @@ def statuses(result: SweepResult) -> dict[str, int]:
 
 
 class KillsWorkers:
-    """A reporter that kills a worker, found by the rows it wrote, after some of the chunks."""
+    """A reporter that kills a worker, found by the rows it wrote, after some of the chunks.
+
+    A run whose worker dies twice is recorded as killed, and the workers are not to blame here: the next one is
+    killed when all that was handed out by then has ended: two chunks a worker, and as many for what it left.
+    """
 
     def __init__(self, out: Path, times: int) -> None:
         self.out = out
         self.left = times
         self.killed: set[int] = set()
+        self.pause = 0
 
     def __call__(self, progress: Progress) -> None:
-        if not self.left:
+        self.pause -= 1
+        if not self.left or self.pause > 0:
             return
         workers = {int(name.rpartition(":")[2]) for name in Store(self.out).manifest()["worker"].to_pylist()}
         for pid in workers - self.killed - {os.getpid()}:
@@ -54,6 +60,7 @@ class KillsWorkers:
                 continue
             self.killed.add(pid)
             self.left -= 1
+            self.pause = 4 * progress.workers
             return
 
 
