@@ -64,10 +64,8 @@ def draw(rows: Sequence[Row], others: Sequence[Row], figure: Path) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Draw the figure and print the distances."""
     measured, figure = Path(arguments[0]), Path(arguments[1])
-    rows, alone = read_rows(measured, load_tlb("zen5_hashed"))
-    others, _ = read_rows(measured, load_tlb("zen5"))
+    rows, others = (read_rows(measured, load_tlb(preset)) for preset in ("zen5_hashed", "zen5"))
     draw(rows, others, figure)
-    print("frames that lie alone:", ", ".join(f"{kind} {part:.0%}" for kind, part in alone.items()))
     print("pages of  footprint  measured (fastest)  zen5_hashed  distance    zen5  distance   in a row to alone")
     for row, other in zip(rows, others, strict=True):
         print(

@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from pathlib import Path
-from statistics import median
 
 import pytest
 
 from models.machine.tlb import PageSize, load_tlb
 from models.tlb.chase import ChaseStep, predict_chase
-from models.tlb.chase_rows import FITTED_PAGES, KINDS, Row, fit_frames, measured_runs, read_rows
+from models.tlb.chase_rows import KINDS, Row, measured_runs, read_rows
 
 MEASURED = Path(__file__).parents[2] / "data" / "pointer_chase_zen5.csv"
 CHOSEN = MEASURED.with_name("chase_layouts_zen3.csv")
-# 4Kseq at 32 and 45 MiB: in one run of three the frames lay otherwise than in the other two.
+# 4Kseq at 32 and 45 MiB: in one run of three the frames lay otherwise than in the other two, and no layout is known.
 OTHER_FRAMES = (8192, 11585)
 # 2,896 KiB and 724 pages: the data leaves the L1D, whose every set is then all but full.
 LEAVES_L1D = 724
@@ -45,41 +44,25 @@ def test_up_to_8_mib_within_five_percent(page: str, preset: str) -> None:
 
 @pytest.fixture(scope="module")
 def hashed_rows() -> dict[tuple[str, int], Row]:
-    """All rows, predicted with the layout that the rows of 90 MiB give."""
-    return {(row.kind, row.n_pages): row for row in read_rows(MEASURED, load_tlb("zen5_hashed"))[0]}
+    """All rows, with half of the 4K frames alone."""
+    return {(row.kind, row.n_pages): row for row in read_rows(MEASURED, load_tlb("zen5_hashed"))}
 
 
-@pytest.mark.parametrize(
-    ("kind", "n_pages"),
-    [
-        pytest.param(
-            kind,
-            n_pages,
-            marks=[pytest.mark.xfail(strict=True, reason="the fastest run had other frames: +32 and +34 %")]
-            if kind == "4Kseq" and n_pages in OTHER_FRAMES
-            else [],
-        )
-        for kind in KINDS
-        for n_pages in (2896, 4096, 5792, 8192, 11585, 16384)
-    ],
-)
+@pytest.mark.parametrize("n_pages", [2896, 4096, 5792, 8192, 11585, 16384])
+@pytest.mark.parametrize("kind", KINDS)
 def test_to_64_mib_within_twenty_percent(hashed_rows: dict[tuple[str, int], Row], kind: str, n_pages: int) -> None:
-    """Walk costs follow the footprint; what is fitted (nested constant, layout) is from rows of 90 MiB."""
-    assert n_pages < FITTED_PAGES
+    """Walk costs follow the footprint; what is fitted, the nested constant, is from a row of 90 MiB."""
     assert abs(hashed_rows[kind, n_pages].distance) < 0.2
 
 
-def test_4kseq_is_met_against_the_middle_of_three_runs(
-    hashed_rows: dict[tuple[str, int], Row],
-) -> None:
-    """Where the fastest run is missed, the other two are not: the layout differed, not the cost of a walk."""
-    for n_pages in (2896, 4096, 5792, 8192, 11585, 16384):
-        row = hashed_rows["4Kseq", n_pages]
-        assert row.predicted_ns == pytest.approx(median(row.measured_ns), rel=0.2), n_pages
+@pytest.mark.parametrize("kind", ["4Kseq", "4Krnd"])
+def test_rows_of_90_mib_are_met_too(hashed_rows: dict[tuple[str, int], Row], kind: str) -> None:
+    """No row with 4K pages gave a number: those beyond what is asked are as near."""
+    assert abs(hashed_rows[kind, 23_170].distance) < 0.2
 
 
 def test_the_run_with_other_frames_is_told_by_its_independent_chase() -> None:
-    """In the rows that are missed, independent steps over the same memory are fastest in the same run too.
+    """Where runs differ most, independent steps over the same memory are fastest in the same run too.
 
     With 2M pages, whose frames always follow one another, runs differ by less.
     """
@@ -98,14 +81,6 @@ def test_to_64_mib_with_4k_pages_lies_between_the_layouts(hashed_rows: dict[tupl
     for n_pages in (5792, 8192, 11585, 16384):
         row = hashed_rows[kind, n_pages]
         assert 0.93 * row.in_a_row_ns <= min(row.measured_ns) <= 1.07 * row.alone_ns, n_pages
-
-
-def test_the_layout_is_fitted_to_a_row_that_is_not_predicted() -> None:
-    """A measured step gives the part that predicts it, or the nearer end."""
-    hashed = load_tlb("zen5_hashed")
-    step = predict_chase(hashed, 11585, host_page="4K", frames=0.6).ns
-    assert fit_frames(hashed, step, 11585) == pytest.approx(0.6, abs=0.01)
-    assert (fit_frames(hashed, 1.0, 11585), fit_frames(hashed, 1e3, 11585)) == (0.0, 1.0)
 
 
 def test_chosen_layouts_cost_what_the_layouts_of_the_model_cost() -> None:
