@@ -121,13 +121,14 @@ class Workload(ABC):
         except KernelRefusal as refusal:
             self.count(f"refused_{refusal.name}")
         except Killed as death:
-            self._died(death.signal)
+            self.died(death.signal)
         except simpy.Interrupt as interrupt:
-            self._died(str(interrupt.cause))
+            self.died(str(interrupt.cause))
         task.process = None
         yield from thread.exit()
 
-    def _died(self, signal: str) -> None:
+    def died(self, signal: str) -> None:
+        """Count a task that a signal has ended."""
         self.system.note_death(signal)
         self.count(f"killed_{signal}")
 
