@@ -11,7 +11,7 @@ import simpy
 from numpy.typing import NDArray
 
 from models.host.recorded_cpus import Turns, share_slabs
-from models.host.recorded_program import MAPPED_AT_START, Program
+from models.host.recorded_program import MAPPED_AT_START, PREPARED_NS, Program
 from models.kernel.compaction.background import Background
 from models.kernel.entities import SecretFile, Task
 from models.kernel.footprints import BackgroundSpec
@@ -83,8 +83,8 @@ def policy_config(recorded: str) -> dict[str, Any]:
 
 def run_recorded(
     kernel: Kernel, cpus: int, config: WorkloadConfig, *, idle_ns: int, seed: int = 0, fragmenting_pages: int = 0,
-    pages_per_pipe: int = 1, first_cpu: int = 0, check_ns: int | None = None, booted_ns: int = 0, clock_ns: int = 0,
-    tick_late_ns: int = 0, in_turns: bool = False,
+    kept_pages: int = 0, pages_per_pipe: int = 1, first_cpu: int = 0, check_ns: int | None = None, booted_ns: int = 0,
+    clock_ns: int = 0, tick_late_ns: int = 0, in_turns: bool = False,
 ) -> Observed:  # fmt: skip
     """Run a workload as the recorded program did: it samples, it idles in the end, it does not exit.
 
@@ -96,6 +96,7 @@ def run_recorded(
         seed: Of the run's random streams.
         fragmenting_pages: Ordinary pages that the program mapped, mixed with pipes, and gave back in part before the
             recording began.
+        kept_pages: Pages that it held then, those in pipes included.
         pages_per_pipe: Such pages between two of those pipes.
         first_cpu: CPU on which the program begins.
         check_ns: When the kernel first looks whether memory is to be compacted unasked; None: it never does.
@@ -112,14 +113,17 @@ def run_recorded(
     task.descriptors = _DESCRIPTORS
     if fragmenting_pages:
         task.areas.lower(fragmenting_pages)
-        task.descriptors += 2 * _leave_pipes(kernel, fragmenting_pages // pages_per_pipe, first_cpu)
+        pipes = _leave_pipes(kernel, fragmenting_pages // pages_per_pipe, first_cpu)
+        task.descriptors += 2 * pipes
+        kept_pages -= _PIPE_PAGES * pipes
     workload = _WORKLOADS[config.kind]("recorded", system, task.user, config, env.streams.get("workload"))
     background = Background(kernel.state, kernel.costs, proactive=check_ns is not None)
     Kcompactd(system, background, check_ns or 0)
     notes = _Notes(kernel)
     workload.readers.append(notes.read)
     workload.watchers.append(notes.look_up)
-    _watch(workload, Program(kernel, task), kernel, task)
+    program = Program(kernel, task, fragmenting_pages, kept_pages)
+    _watch(workload, program, task)
     # The timer ticks at multiples of its period by the kernel's clock (`tick_init_jiffy_update`).
     system.first_tick_ns, system.woken_ns = (tick_late_ns - clock_ns) % system.tick_ns, 0
     if in_turns and cpus > 1:
@@ -132,6 +136,9 @@ def run_recorded(
         task.process = env.active_process
         yield from thread.run()
         notes.read("start")
+        # The clock is read before the counters: those were still to be read when the stream began.
+        kernel.spent_ns += program.read_ns + PREPARED_NS
+        yield from thread.spend()
         yield from workload.run(thread)
         thread.sleep()
         yield env.timeout(idle_ns)
@@ -150,7 +157,7 @@ def run_recorded(
     return notes.observed()
 
 
-def _watch(workload: Workload, program: Program, kernel: Kernel, task: Task) -> None:
+def _watch(workload: Workload, program: Program, task: Task) -> None:
     """Let the program read and look up what it did, when it did."""
     workload.beginners.append(lambda _, cpu: program.read(cpu))
     workload.lookers.append(program.look_up)

@@ -44,11 +44,14 @@ _LABELS = {"anonfreed": "fillfreed", "idle100ms": "idle", "idle200ms": "idle"}
 _CHURN_SEED = 0x123456789
 _FRAGMENT_EVERY = 24
 _PIPE_PAGES = 16
+_KB_PER_PAGE = 4
 _REGION_SHIFTS = {"unique_2m_regions": 9, "unique_1g_regions": 18}
 #: When the recorded kernel starts kcompactd, before the first sample of the program: the middle of what the two
-#: recordings in which it worked unasked allow, 45 to 67 ms. Its ticks are multiples of 8 at these times.
-_KCOMPACTD_BEFORE_INIT_NS = 56_000_000
-_TIMER_STEPS_FROM_NS = 24_000_000
+#: recordings allow in which it worked unasked.
+_KCOMPACTD_BEFORE_INIT_NS = 73_000_000
+#: At which times its ticks are multiples of 8, by GiB of memory: how long the boot takes before the timer ticks is not
+#: recorded. Read off when kcompactd began in those two recordings.
+_TIMER_STEPS_FROM_NS = {1: 8_000_000, 2: 24_000_000}
 #: Samples of a fork at which the recorded program has not looked any frame up yet.
 _BEFORE_LOOKUP = ("start", "ready", "fork", "peak")
 
@@ -87,6 +90,7 @@ def simulate(
         clock_ns=_sampled_ns(recording, "start"),
         tick_late_ns=tick_late_ns,
         fragmenting_pages=int(parameters.get("frag", 0)),
+        kept_pages=_kept_pages(recording),
         pages_per_pipe=_PIPE_PAGES * int(parameters.get("fevery", _FRAGMENT_EVERY)),
     )
     return _at_samples(recording, observed), observed.frames
@@ -121,12 +125,19 @@ def _sampled_ns(recording: AllocatorRecording, label: str) -> int:
     return next((sample.time_ns for sample in recording.samples if sample.label == label), 0)
 
 
+def _kept_pages(recording: AllocatorRecording) -> int:
+    """Return how many pages the program held when the stream began, page tables left out, by what was free."""
+    held = [s.free_kb + s.page_tables_kb for s in recording.samples if s.label in ("boot", "start")]
+    return (held[0] - held[-1]) // _KB_PER_PAGE
+
+
 def _check_ns(recording: AllocatorRecording) -> int | None:
     """Return how long after the start kcompactd first looks how fragmented memory is; None: that was switched off."""
     if int(recording.workload.parameters.get("nopro", 0)):
         return None
     boot_ns, start_ns = _sampled_ns(recording, "boot"), _sampled_ns(recording, "start")
-    return next_check_ns(boot_ns - _KCOMPACTD_BEFORE_INIT_NS, start_ns, _TIMER_STEPS_FROM_NS) - start_ns
+    steps_from_ns = _TIMER_STEPS_FROM_NS.get(recording.machine.memory_bytes >> 30, 0)
+    return next_check_ns(boot_ns - _KCOMPACTD_BEFORE_INIT_NS, start_ns, steps_from_ns) - start_ns
 
 
 def mark_movable(recording: AllocatorRecording, pages: Store) -> None:

@@ -127,7 +127,7 @@ def touch_table(handle: int, cpu: int, node: int, mapping: int, count: int) -> i
         if not cover(handle, cpu, node, mapping, record.present * TABLE_PAGES):
             return done
         record.present += 1
-        charge(handle).cpu_ns += costs(handle).page_fault - costs(handle).clear_page
+        charge(handle).cpu_ns += costs(handle).read_fault
         counts(handle).faults += 1
     return count
 
@@ -182,6 +182,8 @@ def unmap(handle: int, cpu: int, node: int, mapping: int, file_pages: int, gone:
     store = page_handle(handle)
     record = holders(handle)[mapping]
     listed = chains(handle)
+    # Of a table that it shares with others an unmapping looks at its own entries only.
+    charge(handle).cpu_ns += costs(handle).scan_table * listed[mapping * CHAINS + PAGE_TABLES].blocks
     adopt_tables(handle, mapping, mapping, gone)
     noted = max(
         listed[mapping * CHAINS + ANON].blocks + listed[mapping * CHAINS + PAGE_TABLES].blocks,

@@ -132,5 +132,8 @@ def set_costs(
         costs.ns("table_page") + costs.ns("page_clear"),
     )
     record["free_page"], record["free_secret_page"] = costs.ns("munmap_page"), costs.ns("free_page")
+    record["refill"] = costs.part_ns("refill")
+    record["scan_table"] = costs.part_ns("scan_table")
+    record["read_fault"] = costs.part_ns("read_fault", costs.ns("ordinary_fault") - costs.ns("page_clear"))
     record["pool_fault"] = costs.ns("pool_fault")
     record["pool_chunk"] = costs.pool_chunk_fault_ns - costs.ns("pool_fault")

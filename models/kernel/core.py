@@ -94,8 +94,8 @@ class Core:
         self._always = programs.flag(*footprints.flags)
         names = ("memfd_secret", "ftruncate", "mmap", "fork", "exit", "wait", "null_syscall")
         self._ns = {name: costs.ns(name) for name in names}
-        descriptor = costs.values.descriptor_ns
-        self._ns["descriptor"] = round(descriptor.value) if descriptor else 0
+        parts = ("descriptor", "close", "munmap", "unmap_page", "tree_node")
+        self._ns.update((name, costs.part_ns(name)) for name in parts)
 
     def new_holder(self) -> int:
         """Number for a file, a mapping or a pool's chunk."""

@@ -128,6 +128,7 @@ COSTS: Final = np.dtype(
         ("page_fault", "<i8"), ("secret_fault", "<i8"), ("split_2m", "<i8"), ("split_1g", "<i8"),
         ("map_step", "<i8"), ("flush_page", "<i8"), ("flush_all", "<i8"), ("interrupted", "<i8"),
         ("clear_page", "<i8"), ("free_page", "<i8"), ("free_secret_page", "<i8"), ("page_table", "<i8"),
+        ("read_fault", "<i8"), ("scan_table", "<i8"), ("refill", "<i8"),
         ("local_flush", "<i8"), ("pool_chunk", "<i8"), ("pool_fault", "<i8"),
         ("local_flush_page", "<i8"), ("interrupted_all", "<i8"),
         ("flush_mode", "<i8"), ("flush_batch", "<i8"), ("flush_period", "<i8"),  # see models.kernel.flush
@@ -143,6 +144,7 @@ CHARGE: Final = np.dtype(
         ("flush_ns", "<i8"),  # part of lock_ns and after_ns that is flushing and waiting for others to flush
         ("full_flushes", "<i8"),  # flushes that left nothing in any TLB
         ("pending", "<i8"),  # flushes put off
+        ("refills", "<i8"),  # of lists of free pages, all that have been paid for
     ]
 )
 

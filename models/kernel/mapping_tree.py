@@ -67,6 +67,10 @@ class MappingTree:
         """Nodes that are set aside before a change (`mas_preallocate`)."""
         return 1 + 3 * self.height
 
+    def passed(self, page: int) -> int:
+        """Entries that are compared on the way from the root to a page's entry."""
+        return sum(offset + 1 for _, offset in self._walk(page))
+
     def store(self, first: int, last: int, mapped: bool, take: Callable[[], int]) -> list[int]:
         """Map or unmap pages.
 

@@ -46,7 +46,7 @@ class Mappings(SecretFiles):
         locked = self.limits.accounting == "per_mm"
         task.mapped += 1
         mapping = self._map(task, file, pages, locked=locked, within=within)
-        if within is not None:
+        if within is not None and task.tree is None:
             # What lies there is split and unmapped first.
             self.spent_ns += 2 * self._ns["mmap"]
         if task.tree is not None:
@@ -100,6 +100,7 @@ class Mappings(SecretFiles):
     def _change_tree(self, tree: MappingTree, mapping: Mapping, cpu: int, *, mapped: bool) -> None:
         """Take the nodes that a change of a task's mappings may need at worst, use some, give the others back."""
         spare = self._take_nodes(tree.nodes_at_worst(), cpu)
+        self.spent_ns += self._ns["tree_node"] * len(spare) if mapped else 0
         # What is unmapped is put into a tree of its own for a while.
         beside = [] if mapped else self._take_nodes(1, cpu)
         self._store(tree, mapping.start, mapping.start + mapping.pages, spare, cpu, mapped=mapped)
@@ -111,6 +112,7 @@ class Mappings(SecretFiles):
         The area is split, which changes the tree; unmapping the front and mapping the file only replace an entry.
         """
         end = within.start + within.pages
+        self.spent_ns += 3 * self._ns["tree_node"] * tree.nodes_at_worst()
         unmapping = self._take_nodes(tree.nodes_at_worst(), cpu)
         if mapping.start + mapping.pages < end:
             splitting = self._take_nodes(tree.nodes_at_worst(), cpu)
@@ -176,6 +178,8 @@ class Mappings(SecretFiles):
 
     def munmap(self, task: Task, mapping: Mapping, cpu: int) -> None:
         """Unmap; a secret file's pages stay with the file."""
+        files_pages = sum(each.touched for each in (mapping, *mapping.inside) if each.file)
+        self.spent_ns += self._ns["munmap"] + self._ns["unmap_page"] * files_pages
         task.mappings.remove(mapping)
         if mapping is task.ordinary:
             task.ordinary = None

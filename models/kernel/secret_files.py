@@ -59,6 +59,7 @@ class SecretFiles(Core):
 
     def close(self, task: Task, file: SecretFile, cpu: int) -> None:
         """Close a file; with its last descriptor and mapping gone, its pages are given back."""
+        self.spent_ns += self._ns["close"]
         task.files.remove(file)
         self._drop(file, cpu)
 

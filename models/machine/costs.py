@@ -86,23 +86,46 @@ class CostValues(_Part):
     pool_fault_ns: CostValue
     #: Adding a chunk to a pool, without the 512 clears.
     pool_chunk_ns: CostValue
+    #: A CPU's list of free pages is filled. Without a value: a part of what needs the pages.
+    refill_ns: CostValue | None = None
+    #: Zero page of ordinary memory mapped by a read. Without a value: a fault less the clear of its page.
+    read_fault_ns: CostValue | None = None
     munmap_page_ns: CostValue
+    #: A call that unmaps, its pages aside. Without a value: a part of those, as in the next two.
+    munmap_ns: CostValue | None = None
+    #: A file's page is unmapped, which stays with the file.
+    unmap_page_ns: CostValue | None = None
+    #: Unmapping looks at all entries of a page table.
+    scan_table_ns: CostValue | None = None
     #: A secret page's last reference goes: put back into the direct map, cleared, freed.
     free_page_ns: CostValue
     #: Compaction moves a page of a process. Without a value: it is unmapped, and faulted in elsewhere.
     move_page_ns: CostValue | None = None
     #: Compaction makes a page of a free block a place to move one to. Without a value: a part of moving it.
     isolate_page_ns: CostValue | None = None
+    #: It takes a free block for that, and a batch of pages to be moved. Without a value: parts of the same.
+    isolate_block_ns: CostValue | None = None
+    compact_batch_ns: CostValue | None = None
+    #: It rotates a free list, and goes on.
+    rotate_list_ns: CostValue | None = None
+    #: It gives such a page back to which nothing was moved. Without a value: as an unmapped page is.
+    release_page_ns: CostValue | None = None
+    #: A page goes from a CPU's lists to the others when all are drained. Without a value: a part of freeing it.
+    drain_page_ns: CostValue | None = None
 
     # System calls and tasks.
     null_syscall_ns: CostValue
     memfd_secret_ns: CostValue
     ftruncate_ns: CostValue
     mmap_ns: CostValue
+    #: A node of the tree of mappings is set aside for it. Without a value: a part of it.
+    tree_node_ns: CostValue | None = None
     fork_ns: CostValue
     exit_ns: CostValue
     #: An open descriptor is copied by fork, and closed at exit. Without a value: a part of those.
     descriptor_ns: CostValue | None = None
+    #: Without a value: a part of giving a file's pages back.
+    close_ns: CostValue | None = None
     wait_ns: CostValue
 
 
@@ -190,6 +213,11 @@ class CostPreset(_Part):
         if not isinstance(cost, CostValue):
             raise ConfigError(f"no cost {name!r}", nearest=nearest_name(key, CostValues.model_fields))
         return round(cost.value)
+
+    def part_ns(self, name: str, default_ns: int = 0) -> int:
+        """Return a value that a preset need not have, in whole nanoseconds."""
+        cost: CostValue | None = getattr(self.values, f"{name}_ns")
+        return default_ns if cost is None else round(cost.value)
 
     @property
     def flush(self) -> FlushCost:

@@ -8,7 +8,8 @@ from typing import Any, Final, cast
 import simpy
 
 from models.kernel.compaction.background import Background
-from models.workloads.cpus import SLICE_NS, Cpus
+from models.workloads.cpus import Cpus
+from models.workloads.fair_share import FairShare
 from models.workloads.running import begin
 from models.workloads.system import System
 from models.workloads.waits import Wait
@@ -66,28 +67,34 @@ class Kcompactd:
         self._check_ns = first_check_ns
         self._cpus = cast(WatchedCpus, system.cpus)
         self._cpus.look = self.look
+        self._share = FairShare(system)
         system.env.process(self._run())
-
-    def _slice_end_ns(self) -> int:
-        """When a thread that gets the CPU now gives way: at the first tick that finds its slice used up."""
-        system = self._system
-        since_ns = system.env.now + SLICE_NS - system.first_tick_ns
-        return -(-since_ns // TICK_NS) * TICK_NS + system.first_tick_ns
 
     def look(self) -> None:
         """A thread has done something: wake kswapd if that has boosted a watermark.
 
-        kswapd and kcompactd preempt whoever runs: they have slept for long.
+        kswapd preempts whoever runs: it has slept for long, and sleeps again soon. Who is behind gets the CPU then.
         """
-        if not self.background.boosted or not self.background.wake_kswapd() or self._asleep is None:
+        cpus, share = self._cpus, self._share
+        if not self.background.boosted:
             return
-        woken, self._asleep = self._asleep, None
-        cpu = self._cpus.try_acquire()
-        if cpu >= 0:
-            woken.succeed(cpu)
-            return
+        if self.background.wake_kswapd() and self._asleep is not None:
+            woken, self._asleep = self._asleep, None
+            share.wake()
+            cpu = cpus.try_acquire()
+            if cpu >= 0:
+                woken.succeed(cpu)
+                return
+            self._queue(woken)
+        if cpus.kept_until_ns is not None:
+            cpus.kept_until_ns = 0 if share.ahead_ns < 0 else share.turn_end_ns()
+
+    def _queue(self, woken: simpy.Event) -> None:
+        """Wait for a CPU, and let an event happen once there is one."""
+        self._cpus.kept_until_ns = 0
 
         def wake(given: simpy.Event) -> None:
+            self._cpus.kept_until_ns = None
             woken.succeed(given.value)
 
         self._cpus.acquire().callbacks.append(wake)
@@ -114,9 +121,10 @@ class Kcompactd:
 
     def _compact(self, cpu: int, *, whole: bool) -> Wait:
         """Run over all zones, giving the CPU away as any task does, and for good in the end."""
-        system, background = self._system, self.background
+        system, background, share = self._system, self.background, self._share
         env, kernel, cpus = system.env, system.kernel, self._cpus
-        end_ns = self._slice_end_ns()
+        share.switch(running=True)
+        end_ns = share.turn_end_ns()
         for zone in range(len(kernel.store.zones)):
             ended = not background.begin(zone, cpu, whole=whole)
             while not ended:
@@ -127,20 +135,28 @@ class Kcompactd:
                     yield end
                 if not ended and env.now >= end_ns and cpus.contended:
                     system.switches += 1
+                    share.switch(running=False)
                     cpus.release(cpu)
-                    cpus.contended_from_ns = self._slice_end_ns()
-                    cpu = yield from self._cpu()
-                    cpus.contended_from_ns = 0
+                    woken = env.event()
+                    self._queue(woken)
+                    cpus.kept_until_ns = share.turn_end_ns()
+                    cpu = yield woken
+                    kernel.now_ns = env.now
                     background.compaction.control["cpu"] = cpu
-                    end_ns = self._slice_end_ns()
+                    share.switch(running=True)
+                    end_ns = share.turn_end_ns()
         system.switches += 1
+        share.switch(running=False)
         cpus.release(cpu)
 
     def _cpu(self) -> Generator[simpy.Event, Any, int]:
-        cpus = self._system.cpus
-        cpu = cpus.try_acquire()
+        """Get a CPU after a sleep that nobody ended."""
+        self._share.wake()
+        cpu = self._cpus.try_acquire()
         if cpu < 0:
-            cpu = yield cpus.acquire()
+            woken = self._system.env.event()
+            self._queue(woken)
+            cpu = yield woken
         self._system.kernel.now_ns = self._system.env.now
         return cpu
 
@@ -150,18 +166,20 @@ class WatchedCpus(Cpus):
 
     Attributes:
         look: called whenever a thread asks whether it should give way, or does.
-        contended_from_ns: until when a thread that got a CPU from kcompactd keeps it, unless it sleeps.
+        kept_until_ns: until when a thread keeps its CPU for which kcompactd waits, unless it sleeps; None: it does not.
     """
 
+    slice_ns = 0
     look: Callable[[], None] | None = None
-    contended_from_ns = 0
+    kept_until_ns: int | None = None
 
-    @property
-    def contended(self) -> bool:
-        """See `Cpus.contended`."""
+    def gives_way(self, since_ns: int) -> bool:
+        """See `Cpus.gives_way`."""
         if self.look is not None:
             self.look()
-        return self._env.now >= self.contended_from_ns and super().contended
+        if self.kept_until_ns is not None:
+            return self._env.now >= self.kept_until_ns
+        return super().gives_way(since_ns)
 
     def release(self, cpu: int) -> None:
         """See `Cpus.release`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import simpy
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from models.kernel.entities import SecretFile
+from models.kernel.entities import Mapping, SecretFile
 from models.kernel.errors import KernelRefusal
 from models.kernel.limits import User
 from models.workloads.system import System
@@ -82,7 +82,8 @@ class Workload(ABC):
         readers: called with a label when it has read the kernel's counters.
         watchers: called with each secret file when it has been filled.
         leavers: called with a thread that has woken another one and goes to sleep; generators, that take their time.
-        lookers: called with what has been done; they return how long the task's calls take that look at that, in ns.
+        lookers: called with what has been done, and the mapping in which, if it is one; they return how long the task's
+            calls take that look at that, in ns.
     """
 
     Config: type[WorkloadConfig]
@@ -106,7 +107,7 @@ class Workload(ABC):
         self.readers: list[Callable[[str], None]] = []
         self.watchers: list[Callable[[SecretFile], None]] = []
         self.leavers: list[Callable[[Thread], Wait]] = []
-        self.lookers: list[Callable[[str], Iterable[int]]] = []
+        self.lookers: list[Callable[[str, Mapping | None], Iterable[int]]] = []
         self._sample_at = frozenset(config.sample_at)
 
     def process(self) -> Wait:
@@ -155,6 +156,7 @@ class Workload(ABC):
             done: operations done so far; None: the counters are read between two phases.
         """
         if done in self._sample_at if done is not None else self._sample_at:
+            yield from self.look_at(thread, label)
             self.system.kernel.read_counters(thread.task, thread.cpu)
             for beginner in self.beginners:
                 beginner(label, thread.cpu)
@@ -163,7 +165,6 @@ class Workload(ABC):
             self.system.switches += 1
             for reader in self.readers:
                 reader(label)
-            yield from self.look_at(thread, label)
 
     def look_into_proc(self, thread: Thread) -> Wait:
         """Open the counters in /proc for the first time, if the configuration wants them read."""
@@ -176,10 +177,19 @@ class Workload(ABC):
         for watcher in self.watchers:
             watcher(file)
 
-    def look_at(self, thread: Thread, done: str) -> Wait:
+    def touch_secret(self, thread: Thread, mapping: Mapping, pages: int = 1) -> Wait:
+        """Fault in the next pages of a secret mapping; who looks at pages looks at each as soon as it is there."""
+        if not self.lookers:
+            yield from thread.touch_secret(mapping, pages)
+            return
+        for _ in range(pages):
+            yield from thread.touch_secret(mapping)
+            yield from self.look_at(thread, "touched", mapping)
+
+    def look_at(self, thread: Thread, done: str, mapping: Mapping | None = None) -> Wait:
         """Make the calls that look at what has been done, one after the other."""
         for looker in self.lookers:
-            for spent_ns in looker(done):
+            for spent_ns in looker(done, mapping):
                 self.system.kernel.spent_ns += spent_ns
                 yield from thread.spend()
 

@@ -80,9 +80,8 @@ class Churn(Workload):
     def _open(self, thread: Thread, pages: int, ordinary: int) -> Wait:
         file = yield from thread.open_secret(pages)
         mapping = yield from thread.map_secret(file, pages)
-        yield from thread.touch_secret(mapping, pages)
+        yield from self.touch_secret(thread, mapping, pages)
         self.filled(file)
-        yield from self.look_at(thread, "filled")
         beside = None
         if ordinary:
             beside = self.system.kernel.map_ordinary(thread.task, ordinary, thread.cpu)

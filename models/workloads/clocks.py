@@ -12,8 +12,9 @@ import numpy as np
 
 from models.kernel.arena import header, reserve, slot_array
 from models.kernel.flush import BATCHED, flush_kernel
-from models.kernel.layout import charge, costs, counts
+from models.kernel.layout import charge, costs, counts, page_handle
 from models.kernel.observe import observe
+from models.kernel.pages.layout import config
 from models.workloads.seats import BROOD, MAX_BROODS, MAX_ROWS, QUEUE, ROW, SEAT
 from simcore.compiled import jit
 
@@ -123,6 +124,10 @@ def pay(kernel: int, clocks: int, now_ns: int, spent_ns: int) -> int:
     """
     due, clock = charge(kernel), clock_of(clocks)[0]
     end_ns = now_ns + due.cpu_ns + spent_ns
+    if costs(kernel).refill > 0:
+        refills = config(page_handle(kernel)).refills
+        end_ns += (refills - due.refills) * costs(kernel).refill
+        due.refills = refills
     if due.lock_ns > 0:
         begin_ns = max(end_ns, clock.lock_free_ns)
         clock.lock_waited_ns += begin_ns - end_ns

@@ -25,11 +25,14 @@ class Cpus:
     others wait it gives way after `SLICE_NS`. A task that comes back gets the CPU that it had, if that one is idle.
 
     Attributes:
+        slice_ns: for how long a thread that got a CPU need not ask whether it gives way.
         count: how many there are.
         waiting: events of the threads that wait, by row of the queue.
         starting: CPUs given to children without a thread that have not begun yet: events, by row.
         start: called with row and CPU when such a child may begin.
     """
+
+    slice_ns = SLICE_NS
 
     def __init__(self, env: Environment, clocks: Clocks) -> None:
         self._env = env
@@ -53,6 +56,10 @@ class Cpus:
     def contended(self) -> bool:
         """Whether a task waits for a CPU."""
         return self._queue[self._first] != NOBODY
+
+    def gives_way(self, since_ns: int) -> bool:
+        """Whether a thread has to give way that has had its CPU since a time."""
+        return self._env.now - since_ns >= SLICE_NS and self.contended
 
     def try_acquire(self, last: int = NOBODY) -> int:
         """An idle CPU, at once: the given one if it is idle, else the one idle longest; -1: none is."""

@@ -8,7 +8,6 @@ import simpy
 
 from models.kernel.entities import Task
 from models.workloads.clocks import pay
-from models.workloads.cpus import SLICE_NS
 from models.workloads.resumed import Resumed
 from models.workloads.running import push
 from models.workloads.system import System
@@ -93,7 +92,8 @@ class OnCpu:
     def give_way(self) -> Wait:
         """Sleep until it is this thread's turn again, if its time slice is over and others wait."""
         system = self.system
-        if system.env._now - self.began_ns >= SLICE_NS and system.cpus.contended:
+        cpus, began_ns = system.cpus, self.began_ns
+        if system.env._now - began_ns >= cpus.slice_ns and cpus.gives_way(began_ns):
             self.sleep()
             return self._wait_for_cpu()
         return AT_ONCE

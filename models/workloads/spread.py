@@ -82,8 +82,7 @@ class Spread(Workload):
                 opened.append((file, (yield from thread.map_secret(file, per_file))))
             if config.filler_pages:
                 yield from self._fill(thread, filler)
-            yield from thread.touch_secret(opened[-1][1])
-            yield from self.look_at(thread, "touched")
+            yield from self.touch_secret(thread, opened[-1][1])
             self.count("secret_pages")
             yield from self.sample(thread, "secret", number + 1)
         self.filled(opened[-1][0])

@@ -133,7 +133,8 @@ class Thread(OnCpu):
         env, kernel, clocks, file = system.env, system.kernel, system.clocks.handle, mapping.file
         holder = 0 if file is None else file.holder
         handle, cache, shift = kernel.handle, kernel.node_cache, kernel.node_shift
-        slice_end_ns, cpus = self.began_ns + SLICE_NS, system.cpus
+        cpus, began_ns = system.cpus, self.began_ns
+        slice_end_ns = began_ns + cpus.slice_ns
         set_range(clocks, cpu, kernel.node_of[cpu], kind, mapping.holder, holder, mapping.touched, count)
         system.ranges.watch(self.task, cpu, kind, mapping)
         done, timer = 0, None
@@ -145,7 +146,7 @@ class Thread(OnCpu):
                 done += 1
                 timer = LateTimeout(env, delay_ns) if timer is None else timer.again(delay_ns)
                 yield timer
-                if env._now >= slice_end_ns and cpus.contended:
+                if env._now >= slice_end_ns and cpus.gives_way(began_ns):
                     break
         finally:
             kernel.now_ns = env._now

@@ -22,6 +22,10 @@ from models.machine.costs import CostPreset
 
 __all__ = ["Background"]
 
+_PARTS: Final = (
+    ("page_ns", "isolate_page"), ("block_ns", "isolate_block"), ("batch_ns", "compact_batch"),
+    ("rotate_ns", "rotate_list"), ("drain_ns", "drain_page"),
+)  # fmt: skip
 _WHOLE_ZONE: Final = -1
 _MAX_RECLAIM_RETRIES: Final = 16
 """Times in a row that kswapd may reclaim nothing before it is left asleep."""
@@ -50,10 +54,11 @@ class Background:
         self.failures = 0
         self.runs = 0
         self.compaction = Compaction(self._store)
-        move, isolate = costs.values.move_page_ns, costs.values.isolate_page_ns
-        self._move_ns = round(move.value) if move else costs.ns("munmap_page") + costs.ns("ordinary_fault")
-        self._isolate_ns = round(isolate.value) if isolate else 0
-        self._release_ns = costs.ns("munmap_page")
+        control = self.compaction.control
+        control["move_ns"] = costs.part_ns("move_page", costs.ns("munmap_page") + costs.ns("ordinary_fault"))
+        control["release_ns"] = costs.part_ns("release_page", costs.ns("munmap_page"))
+        for name, part in _PARTS:
+            control[name] = costs.part_ns(part)
 
     @property
     def boosted(self) -> bool:
@@ -103,9 +108,7 @@ class Background:
 
     def run_for(self, budget_ns: int) -> tuple[bool, int]:
         """Go on with the run; returns whether it is at its end, and the time spent."""
-        result, spent_ns = run_for(
-            self._state.handle, self.compaction.handle, budget_ns, self._move_ns, self._isolate_ns, self._release_ns
-        )
+        result, spent_ns = run_for(self._state.handle, self.compaction.handle, budget_ns)
         control = self.compaction.control[0]
         if result != CONTINUE and not control["ignore_skip"]:
             self._finish(int(control["zone"]), int(control["cpu"]), result)

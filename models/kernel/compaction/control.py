@@ -39,8 +39,12 @@ CONTROL: Final = np.dtype(
         ("free_head", "<i8"), ("free_tail", "<i8"), ("free_count", "<i8"),  # isolated pages, as a list
         ("isolated", "<i8"), ("moved_to", "<i8"), ("failed", "<i8"),  # pages to be moved; the next; whether one cannot
         ("last_migrated", "<i8"), ("iteration_start", "<i8"), ("moving", "<i8"), ("running", "<i8"),
+        ("unfinished", "<i8"),  # it has been asked whether the run is at its end
         ("source", "<i8"), ("target", "<i8"),  # a page that has a place to be moved to
         ("pages_moved", "<i8"), ("pages_scanned", "<i8"), ("pages_isolated", "<i8"), ("pages_released", "<i8"),
+        ("pages_drained", "<i8"), ("blocks_isolated", "<i8"), ("batches", "<i8"), ("rotations", "<i8"),
+        ("move_ns", "<i8"), ("page_ns", "<i8"), ("block_ns", "<i8"), ("release_ns", "<i8"), ("drain_ns", "<i8"),
+        ("batch_ns", "<i8"), ("rotate_ns", "<i8"),  # what each of those takes
     ]
 )  # fmt: skip
 """`struct compact_control`, and where a run stands that gave its CPU away. ``order`` is -1 for a whole zone."""
@@ -123,7 +127,8 @@ def free_blocks(store: int, zone: int, order: int) -> int:
 
 
 @jit
-def turn_list(store: int, zone: int, order: int, migratetype: int, pfn: int, to_tail: bool) -> None:
+def turn_list(store: int, own: int, order: int, migratetype: int, pfn: int, to_tail: bool) -> None:
     """Rotate a free list so that the next search begins with other blocks (`move_freelist_head`, `_tail`)."""
     if order < MAX_ORDER:
-        rotate_free_list(store, zone, order, migratetype, pfn, to_tail)
+        rotate_free_list(store, control(own).zone, order, migratetype, pfn, to_tail)
+        control(own).rotations += 1

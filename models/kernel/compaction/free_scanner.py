@@ -45,6 +45,7 @@ def _isolate_block(store: int, own: int, pfn: int) -> int:
         cc.free_head = k
     cc.free_count += 1 << order
     cc.pages_isolated += 1 << order
+    cc.blocks_isolated += 1
     return int(1 << order)
 
 
@@ -158,7 +159,7 @@ def _search_lists(store: int, own: int) -> None:
             if found == NONE and high_pfn > 0:
                 found = at = high_pfn
             if at != NONE:
-                turn_list(store, cc.zone, order, MOVABLE, at, False)
+                turn_list(store, own, order, MOVABLE, at, False)
             if found != NONE:
                 taken = _isolate_block(store, own, found)
                 if taken == 0:

@@ -54,10 +54,10 @@ def _search_lists(store: int, own: int) -> int:
             while pfn != NONE:
                 looked += 1
                 if looked > limit:
-                    turn_list(store, cc.zone, order, MOVABLE, pfn, True)
+                    turn_list(store, own, order, MOVABLE, pfn, True)
                     break
                 if pfn < high_pfn and not skip_hints(own)[pfn >> shift]:
-                    turn_list(store, cc.zone, order, MOVABLE, pfn, True)
+                    turn_list(store, own, order, MOVABLE, pfn, True)
                     if cc.fast_start != _SEARCHED:
                         cc.fast_start = pfn if cc.fast_start == 0 else min(cc.fast_start, pfn)
                     start = block_start(store, pfn)

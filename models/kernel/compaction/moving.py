@@ -1,7 +1,7 @@
 """Runs of compaction over a kernel's memory: holders follow their pages, and the work costs CPU time."""
 
 from models.kernel.compaction.control import control
-from models.kernel.compaction.zone_run import CONTINUE, keep_target, moved, step
+from models.kernel.compaction.zone_run import CONTINUE, gives_way, keep_target, moved, step
 from models.kernel.layout import CHAINS, NOBODY, chains, costs, page_handle
 from models.kernel.pages.fallback import LRU
 from models.kernel.pages.layout import NONE, USED, config, pages
@@ -47,33 +47,30 @@ def _move(handle: int, own: int) -> None:
 
 
 @jit
-def run_for(
-    handle: int, own: int, budget_ns: int, move_ns: int, isolate_ns: int, release_ns: int
-) -> tuple[int, int]:
+def _worked_ns(handle: int, own: int) -> int:
+    """What all that has been done takes; looking at a pageblock's pages: as long as writing a table of its entries."""
+    cc, prices = control(own), costs(handle)
+    scanned_ns = cc.pages_scanned * (prices.split_2m - prices.flush_all) >> config(page_handle(handle)).pageblock_order
+    moved_ns = cc.batches * cc.batch_ns + cc.pages_moved * cc.move_ns
+    isolated_ns = cc.blocks_isolated * cc.block_ns + cc.pages_isolated * cc.page_ns
+    given_ns = cc.pages_released * cc.release_ns + cc.pages_drained * cc.drain_ns
+    return int(scanned_ns + cc.rotations * cc.rotate_ns + moved_ns + isolated_ns + given_ns)
+
+
+@jit
+def run_for(handle: int, own: int, budget_ns: int) -> tuple[int, int]:
     """Go on with a run until it is at its end, or a time has been spent.
 
-    The CPU is given away where `migrate_pages` and what it calls ask for that: before a page gets a place, and before
-    it moves there, but not while blocks are split into places, nor while those that were left are given back. Looking
-    at the pages of a pageblock takes as long as writing a table of its entries.
-
-    Args:
-        move_ns: what it takes to move a page.
-        isolate_ns: to make a page of a free block a place to move to.
-        release_ns: to give such a page back.
+    The CPU is given away where the kernel asks for that (`gives_way`), so not while blocks are split into places.
 
     Returns:
         What the run has come to, and the time spent.
     """
-    store, cc, prices = page_handle(handle), control(own), costs(handle)
-    per_block = prices.split_2m - prices.flush_all
-    shift, spent_ns, result = config(store).pageblock_order, 0, CONTINUE
-    while result == CONTINUE and spent_ns < budget_ns:
+    store, cc, result = page_handle(handle), control(own), CONTINUE
+    begun_ns = _worked_ns(handle, own)
+    while result == CONTINUE and (_worked_ns(handle, own) - begun_ns < budget_ns or not gives_way(own)):
         if cc.source != NONE:
             _move(handle, own)
-            spent_ns += move_ns
-            continue
-        scanned, isolated, released = cc.pages_scanned, cc.pages_isolated, cc.pages_released
-        result, cc.source, cc.target = step(store, own)
-        spent_ns += (cc.pages_scanned - scanned) * per_block >> shift
-        spent_ns += (cc.pages_isolated - isolated) * isolate_ns + (cc.pages_released - released) * release_ns
-    return int(result), int(spent_ns)
+        else:
+            result, cc.source, cc.target = step(store, own)
+    return int(result), int(_worked_ns(handle, own) - begun_ns)

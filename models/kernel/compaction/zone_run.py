@@ -35,8 +35,8 @@ from models.kernel.pages.watermark import watermark_ok
 from simcore.compiled import jit
 
 __all__ = [
-    "COMPLETE", "CONTENDED", "CONTINUE", "SUCCESS", "begin_run", "drain_lists", "fragmentation_score", "keep_target",
-    "moved", "step", "suitable",
+    "COMPLETE", "CONTENDED", "CONTINUE", "SUCCESS", "begin_run", "drain_lists", "fragmentation_score", "gives_way",
+    "keep_target", "moved", "step", "suitable",
 ]  # fmt: skip
 
 _EXTFRAG_THRESHOLD: Final = 500
@@ -75,7 +75,7 @@ def begin_run(store: int, own: int, zone: int, cpu: int, order: int, whole_zone:
     cc.proactive = cc.ignore_skip = cc.whole_zone = whole_zone
     cc.fast_start = cc.fast_search_fail = 0
     cc.free_head, cc.free_count, cc.isolated, cc.moved_to = NONE, 0, 0, 0
-    cc.last_migrated = cc.moving = cc.failed = 0
+    cc.last_migrated = cc.moving = cc.failed = cc.unfinished = 0
     cc.source, cc.target = NONE, NONE
     cc.running = 1
     state = zone_state(own)
@@ -169,6 +169,18 @@ def keep_target(store: int, own: int, pfn: int) -> None:
 
 
 @jit
+def gives_way(own: int) -> bool:
+    """Whether the thread asks, before it goes on, if it should give its CPU away (`cond_resched`).
+
+    It does before pages are isolated, before each page gets a place, and before it moves there. It does not from the
+    last page of a batch on until the run is found not to be at its end: full drains and what a run gives back in the
+    end are not interrupted.
+    """
+    cc = control(own)
+    return bool(cc.source != NONE or (cc.moved_to > 0 if cc.moving else cc.unfinished))
+
+
+@jit
 def step(store: int, own: int) -> tuple[int, int, int]:
     """Do the next thing of a run: take pages to be moved, or find a place for the next of them.
 
@@ -178,17 +190,21 @@ def step(store: int, own: int) -> tuple[int, int, int]:
         What the run has come to (`CONTINUE` until its end), and a page and its new place, or NONE twice.
     """
     cc, page = control(own), pages(store)
-    if not cc.moving:
+    if not cc.moving and not cc.unfinished:
         result = _finished(store, own)
         if result != CONTINUE:
             _end(store, own)
-            return result, NONE, NONE
+        cc.unfinished = result == CONTINUE
+        return result, NONE, NONE
+    if not cc.moving:
+        cc.unfinished = 0
         cc.iteration_start = cc.migrate_pfn
         cc.rescan = block_start(store, cc.last_migrated) == block_start(store, cc.iteration_start)
         cc.failed = 0
         if isolate_migrate_pages(store, own):
             cc.last_migrated = cc.iteration_start
             cc.moving, cc.moved_to = 1, cc.isolated
+            cc.batches += 1
             return CONTINUE, NONE, NONE
     elif cc.moved_to > 0:
         source = isolation_list(own)[cc.moved_to - 1]
@@ -208,6 +224,7 @@ def step(store: int, own: int) -> tuple[int, int, int]:
         _end(store, own)
         return CONTENDED, NONE, NONE
     if cc.order > 0 and cc.last_migrated > 0 and cc.last_migrated < (cc.migrate_pfn >> cc.order) << cc.order:
+        cc.pages_drained += per_cpu(store, cc.zone, cc.cpu).count
         drain_lists(store, cc.zone, cc.cpu, cc.cpu)
         cc.last_migrated = 0
     return CONTINUE, NONE, NONE

@@ -49,10 +49,28 @@ def test_a_look_up_takes_longer_the_more_is_mapped_behind_it() -> None:
         file = kernel.memfd_secret(task, 0)
         kernel.ftruncate(file, 4)
         mapping = kernel.mmap(task, file, 4, 0)
-        kernel.fault(task, mapping, 0, 4)
-        calls = list(program.look_up("filled"))
+        calls: list[int] = []
+        for _ in range(4):
+            kernel.fault(task, mapping, 0, 1)
+            calls += program.look_up("touched", mapping)
         assert len(calls) == 4
         spent.append(sum(calls))
-    assert not list(program.look_up("munmap"))
+    assert not list(program.look_up("munmap", None))
     assert spent == sorted(spent)
     assert spent[-1] > spent[0]
+
+
+def test_a_look_up_takes_longer_beside_pages_that_were_kept() -> None:
+    """The memory that was mapped to have memory in pieces lies above the files, half of it still there."""
+    spent = []
+    for kept_pages in (0, 300):
+        kernel = boot({"memory": 64 << 20, "cpus": 1})
+        task = kernel.first_task(User("nobody", memlock_pages=UNLIMITED, files_max=UNLIMITED))
+        task.areas.lower(600)
+        program = Program(kernel, task, fragmenting_pages=600, kept_pages=kept_pages)
+        file = kernel.memfd_secret(task, 0)
+        kernel.ftruncate(file, 1)
+        mapping = kernel.mmap(task, file, 1, 0)
+        kernel.fault(task, mapping, 0, 1)
+        spent.append(sum(program.look_up("touched", mapping)))
+    assert spent[1] > spent[0]
