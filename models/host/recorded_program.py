@@ -45,7 +45,6 @@ _COMPARED: Final = 12
 _TABLE_SHIFT: Final = 9
 #: Samples before which the program looks up the frames of what it has touched since the last one.
 _LOOKED_UP_AT: Final = ("fault", "memfd")
-_SMALL_FDTABLE: Final = 128
 
 
 Pages = NDArray[np.int64]
@@ -74,14 +73,10 @@ class Program:
         self._above = [(first, last + 1, 0.0) for first, last in MAPPED_AT_START if first >= MMAP_TOP]
         if fragmenting_pages:
             self._above.insert(0, (MMAP_TOP - fragmenting_pages, MMAP_TOP, kept_pages / fragmenting_pages))
-        self._large_table = task.descriptors > _SMALL_FDTABLE
 
     def read(self, cpu: int) -> None:
         """Read the counters: /proc/vmstat takes a buffer for as long as it is read."""
-        kernel, task = self._kernel, self._task
-        if not self._large_table and task.descriptors + len(task.files) > _SMALL_FDTABLE:
-            self._large_table = True
-            kernel.run("fdtable_of_256", SCRATCH, cpu)
+        kernel = self._kernel
         kernel.run("read_vmstat", SCRATCH, cpu)
         kernel.spent_ns += self.read_ns
 

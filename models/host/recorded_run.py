@@ -14,7 +14,7 @@ from models.host.recorded_cpus import Turns, share_slabs
 from models.host.recorded_program import MAPPED_AT_START, PREPARED_NS, Program
 from models.kernel.compaction.background import Background
 from models.kernel.entities import SecretFile, Task
-from models.kernel.footprints import BackgroundSpec
+from models.kernel.footprints import BackgroundSpec, max_fds
 from models.kernel.kernel import Kernel
 from models.kernel.layout import CHAINS, FILE_PAGES
 from models.kernel.limits import UNLIMITED, User
@@ -113,9 +113,11 @@ def run_recorded(
     task.descriptors = _DESCRIPTORS
     if fragmenting_pages:
         task.areas.lower(fragmenting_pages)
-        pipes = _leave_pipes(kernel, fragmenting_pages // pages_per_pipe, first_cpu)
-        task.descriptors += 2 * pipes
-        kept_pages -= _PIPE_PAGES * pipes
+        pipes = fragmenting_pages // pages_per_pipe
+        task.max_fds = max_fds(task.descriptors + 2 * pipes - 1)
+        left = _leave_pipes(kernel, pipes, first_cpu)
+        task.descriptors += 2 * left
+        kept_pages -= _PIPE_PAGES * left
     workload = _WORKLOADS[config.kind]("recorded", system, task.user, config, env.streams.get("workload"))
     background = Background(kernel.state, kernel.costs, proactive=check_ns is not None)
     Kcompactd(system, background, check_ns or 0)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from models.kernel.areas import Areas
+from models.kernel.footprints import max_fds
 from models.kernel.limits import User
 from models.kernel.mapping_tree import MappingTree
 
@@ -25,6 +26,7 @@ class Task:
         ordinary: the mapping of its ordinary pages, once it has touched one.
         areas: where its mappings lie.
         descriptors: files that it has open beside secret ones.
+        max_fds: descriptors that its table has room for.
         ending: it is in exit.
         forks: children that it has made.
         mapped: mappings that it has made itself.
@@ -50,6 +52,7 @@ class Task:
         "locked_pages",
         "mapped",
         "mappings",
+        "max_fds",
         "ordinary",
         "pipes",
         "process",
@@ -61,6 +64,7 @@ class Task:
         self.holder = holder
         self.areas = areas
         self.descriptors = STANDARD_STREAMS
+        self.max_fds = max_fds(STANDARD_STREAMS)
         self.forks = self.mapped = 0
         self.ending = False
         self.user = user

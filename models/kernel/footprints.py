@@ -24,6 +24,7 @@ __all__ = [
     "fdtable_orders",
     "footprint_presets",
     "load_footprints",
+    "max_fds",
 ]
 
 Migratetype = Literal["unmovable", "movable", "reclaimable"]
@@ -31,6 +32,10 @@ PageTableLevel = Literal["pte", "pmd", "pud", "p4d", "pgd", "kernel"]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Order = Annotated[int, Field(ge=0, le=10)]
+
+#: Descriptors that a task has room for from its birth (`NR_OPEN_DEFAULT`), and in the smallest table besides.
+_EMBEDDED_FDS = 64
+_SMALLEST_FDTABLE = 128
 
 
 class FootprintsError(ValueError):
@@ -265,18 +270,18 @@ class Footprints(_Frozen):
         return pages
 
 
-def fdtable_orders(fd: int) -> list[int]:
-    """Orders of the pages taken when descriptor `fd` makes a task's table grow (6.1, `alloc_fdtable`).
+def max_fds(fd: int) -> int:
+    """Descriptors that a task's table has room for once it has grown to hold descriptor `fd` (6.1, `alloc_fdtable`)."""
+    if fd < _EMBEDDED_FDS:
+        return _EMBEDDED_FDS
+    return _SMALLEST_FDTABLE << (fd // _SMALLEST_FDTABLE).bit_length()
 
-    The table doubles when it is full. Its array of pointers, and its bitmaps, are pages of their own only
-    above 8 KiB; smaller ones are kmalloc objects.
 
-    Args:
-        fd: The descriptor about to be used.
+def fdtable_orders(descriptors: int) -> list[int]:
+    """Orders of the pages of a table of descriptors (6.1, `alloc_fdtable`): its array of files, its bitmaps.
+
+    They are pages of their own only above 8 KiB; smaller ones are kmalloc objects.
     """
-    if fd < 256 or fd & (fd - 1):
-        return []
-    descriptors = 2 * fd
     bitmap_longs = descriptors // 64
     sizes_bytes = (8 * descriptors, 2 * descriptors // 8 + 8 * -(-bitmap_longs // 64))
     return [

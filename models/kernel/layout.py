@@ -79,7 +79,7 @@ MAX_TASKS: Final = 1 << 22
 _MAX_OTHERS: Final = 1 << 24
 FIRST_RUN: Final = MAX_TASKS + (1 << 23)
 """Holders from here on are runs of memory that comes and goes, see `models.kernel.ageing`."""
-TASK_OBJECTS: Final = 48
+TASK_OBJECTS: Final = 52
 OTHER_OBJECTS: Final = 12
 """Kernel objects that a task, and a file or a mapping, can hold."""
 TASK_PAGES: Final = 18

@@ -13,7 +13,6 @@ import numpy as np
 from models.kernel.address_space import place, unmap
 from models.kernel.areas import LEVELS, PINNED_TABLE, Areas
 from models.kernel.chains import move
-from models.kernel.footprints import fdtable_orders
 from models.kernel.layout import ANON, INHERITED, counts, other_numbers, task_numbers
 from models.kernel.numbers import give_number, take_number
 from models.kernel.pages.layout import NONE
@@ -68,7 +67,7 @@ def plan(kernel: Kernel, parent: Task) -> Any | None:
         or (user.memlock_pages < 1 and not user.cap_ipc_lock)
         or any(mapping.file is not None or mapping.shared for mapping in parent.mappings)
         or parent.files
-        or fdtable_orders(parent.descriptors)
+        or parent.descriptors >= parent.max_fds
         or areas.share(start, 1) != ((PINNED_TABLE,) * LEVELS,) * 2
     ):
         return None

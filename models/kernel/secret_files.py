@@ -7,7 +7,7 @@ from typing import Final
 
 from models.kernel.core import Core
 from models.kernel.entities import SecretFile, Task
-from models.kernel.footprints import fdtable_orders
+from models.kernel.footprints import fdtable_orders, max_fds
 
 __all__ = ["O_CLOEXEC", "SecretFiles"]
 
@@ -30,8 +30,8 @@ class SecretFiles(Core):
             raise self.limits.refuse(errno.EINVAL, f"flags {flags:#x}: only O_CLOEXEC is allowed")
         self.limits.check_file(task.user, len(task.files))
         self.limits.check_system_call()
-        for order in fdtable_orders(task.descriptors + len(task.files)):
-            self.run("expand_fdtable", task.holder, cpu, order=order)
+        if task.descriptors + len(task.files) >= task.max_fds:
+            self._expand_fdtable(task, cpu)
         file = SecretFile(self.new_holder(), task.user)
         try:
             self.policy.open(file)
@@ -45,6 +45,14 @@ class SecretFiles(Core):
         self._open_files[0] += 1
         task.files.append(file)
         return file
+
+    def _expand_fdtable(self, task: Task, cpu: int) -> None:
+        """Give a task a larger table of descriptors, with room for the next one; it never becomes smaller."""
+        task.max_fds = max_fds(task.descriptors + len(task.files))
+        self.run("drop_fdtable", task.holder, cpu)
+        self.run("expand_fdtable", task.holder, cpu, self.programs.flag(f"fdtable_of_{task.max_fds}"))
+        for part, order in zip(("fdtable_array", "fdtable_bitmaps"), fdtable_orders(task.max_fds), strict=False):
+            self.run(part, task.holder, cpu, order=order)
 
     def ftruncate(self, file: SecretFile, size_pages: int) -> None:
         """Set a file's length, once; a length of 0 may be set as long as it has none.

@@ -69,7 +69,7 @@ class Tasks(Faulting):
             if mapping.file is not None or mapping.shared:
                 copy = self._map(task, mapping.file, mapping.pages, locked=False, start=mapping.start)
                 copy.shared = mapping.shared
-        task.descriptors = parent.descriptors
+        task.descriptors, task.max_fds = parent.descriptors, parent.max_fds
         parent.forks += 1
         self.forked = True
         # What the parent has copied since its last fork, it copies again when it writes; the child keeps it.
@@ -92,7 +92,7 @@ class Tasks(Faulting):
             touched: pages of the file.
         """
         task = Task(holder, parent.user, parent.generation + 1, Areas(self._new_table, self._tables.give))
-        task.descriptors = parent.descriptors
+        task.descriptors, task.max_fds = parent.descriptors, parent.max_fds
         if holder:
             self.tasks.add(task)
         if file_holder:

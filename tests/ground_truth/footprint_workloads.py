@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from models.kernel.footprints import BackgroundSpec, fdtable_orders, load_footprints
+from models.kernel.footprints import BackgroundSpec, fdtable_orders, load_footprints, max_fds
 from tests.models.kernel.footprint_reference import FootprintState, Ledger, Release, Request
 
 PAGES_2M = 512
@@ -118,7 +118,7 @@ class Workload:
         self.booted_ns = booted_ns
         while self.background and self._due_ns(self.background[0]) <= time_ns(0):
             self._give_boots(self.background.popleft())  # its pages are part of the recorded state
-        self.open_pipes = 0
+        self.open_pipes = self.pipes = 0
         if fragmented:
             self._fragment(fragmented)
 
@@ -218,7 +218,7 @@ class Workload:
             self.state.perform("pipe", pipe)
         for pipe in pipes[::4]:
             self.state.perform("close_pipe", pipe)
-        self.open_pipes = len(pipes) - len(pipes[::4])
+        self.pipes, self.open_pipes = len(pipes), len(pipes) - len(pipes[::4])
         self.state.end_grace_period(1 << 62)
         self.state.restart_clock()
 
@@ -232,12 +232,18 @@ class Workload:
     def _many_memfds(self) -> None:
         count = self.number("n")
         area = self.space.mmap(count)
-        mapping = Ledger()
+        mapping, table = Ledger(), Ledger()
+        room = max_fds(FIRST_FD + 2 * self.pipes - 1)  # as many as were ever open
         for index in range(count):
             if self.secret_pages == self.stop_after:
                 break
-            for order in fdtable_orders(FIRST_FD + 2 * self.open_pipes + index):
-                self.perform("expand_fdtable", self.state.kernel, order=order)
+            fd = FIRST_FD + 2 * self.open_pipes + index
+            if fd >= room:
+                room = max_fds(fd)
+                self.perform("drop_fdtable", table)
+                self.perform("expand_fdtable", table, flags=frozenset({f"fdtable_of_{room}"}))
+                for part, order in zip(("fdtable_array", "fdtable_bitmaps"), fdtable_orders(room), strict=False):
+                    self.perform(part, table, order=order)
             file = self.new_file(1, "mmap_fixed")
             file.start = area + index
             self.touch(file, mapping)

@@ -15,6 +15,7 @@ from models.kernel.footprints import (
     fdtable_orders,
     footprint_presets,
     load_footprints,
+    max_fds,
 )
 from tests.models.kernel.footprint_reference import FootprintState, Ledger, Release, Request
 
@@ -103,7 +104,8 @@ def test_gather_pages_come_when_a_batch_is_full() -> None:
 
 def test_descriptor_tables_grow_by_doubling() -> None:
     """Only tables above 8 KiB are pages of their own; from 32,768 descriptors on the bitmaps are too."""
-    assert [fdtable_orders(fd) for fd in (8, 512, 1000, 1024, 2048, 16384)] == [[], [], [], [2], [3], [6, 2]]
+    assert [max_fds(fd) for fd in (3, 63, 64, 127, 128, 256, 1023, 1024)] == [64, 64, 128, 128, 256, 512, 1024, 2048]
+    assert [fdtable_orders(size) for size in (64, 1024, 2048, 4096, 32768)] == [[], [], [2], [3], [6, 2]]
 
 
 def test_fork_takes_the_stack_in_one_bulk_request_before_any_page_table() -> None:

@@ -558,3 +558,27 @@ class TestNodes:
         begun = [next(step for step, row in enumerate(used) if row[place] > 60_000) for place in range(3)]
         assert begun == sorted(begun)
         assert begun[0] < begun[1] < begun[2]
+
+
+def test_a_table_of_descriptors_grows_once_and_stays_as_large() -> None:
+    """Closing files makes room, so that later ones need no larger table; the smaller one goes after a grace period."""
+    kernel = kernel_with()
+    task = kernel.first_task(User("user"))
+    cache = kernel.programs.caches["kmalloc_1k"]
+
+    def arrays() -> int:
+        return int(kernel.state.caches[cache]["objects"])
+
+    before = arrays()
+    files = [kernel.memfd_secret(task, 0) for _ in range(61)]
+    assert (task.max_fds, arrays()) == (64, before)
+    files.append(kernel.memfd_secret(task, 0))
+    assert (task.max_fds, arrays()) == (128, before + 1)
+    for _ in range(3):
+        kernel.close(task, files.pop(), 0)
+        files.append(kernel.memfd_secret(task, 0))
+    assert (task.max_fds, arrays()) == (128, before + 1)
+    files += [kernel.memfd_secret(task, 0) for _ in range(64)]
+    assert task.max_fds == 256
+    kernel.run_deferred(EVER_AFTER_NS)
+    assert arrays() == before
