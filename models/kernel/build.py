@@ -136,4 +136,6 @@ def set_costs(
     record["scan_table"] = costs.part_ns("scan_table")
     record["read_fault"] = costs.part_ns("read_fault", costs.ns("ordinary_fault") - costs.ns("page_clear"))
     record["pool_fault"] = costs.ns("pool_fault")
+    record["chunk_page"] = costs.part_ns("chunk_page", costs.ns("free_page"))
+    record["drain_page"], record["truncate_page"] = costs.part_ns("drain_page"), costs.part_ns("truncate_page")
     record["pool_chunk"] = costs.pool_chunk_fault_ns - costs.ns("pool_fault")

@@ -130,6 +130,7 @@ COSTS: Final = np.dtype(
         ("clear_page", "<i8"), ("free_page", "<i8"), ("free_secret_page", "<i8"), ("page_table", "<i8"),
         ("read_fault", "<i8"), ("scan_table", "<i8"), ("refill", "<i8"),
         ("local_flush", "<i8"), ("pool_chunk", "<i8"), ("pool_fault", "<i8"),
+        ("chunk_page", "<i8"), ("truncate_page", "<i8"), ("drain_page", "<i8"),
         ("local_flush_page", "<i8"), ("interrupted_all", "<i8"),
         ("flush_mode", "<i8"), ("flush_batch", "<i8"), ("flush_period", "<i8"),  # see models.kernel.flush
     ]

@@ -23,7 +23,7 @@ from models.kernel.layout import (
 from models.kernel.migration import take_compacting
 from models.kernel.nodes import take_cache_nodes
 from models.kernel.pages.allocator import free_pages
-from models.kernel.pages.layout import MOVABLE, NONE, UNMOVABLE, UNUSED, USED, pages
+from models.kernel.pages.layout import MOVABLE, NONE, UNMOVABLE, UNUSED, USED, config, pages
 from models.kernel.secret_pages import OUT_OF_MEMORY, remove_range
 from simcore.compiled import jit
 
@@ -166,13 +166,15 @@ def give_chunk(handle: int, cpu: int, pfn: int, whole: bool, clear: bool) -> Non
     page, cost = pages(store), costs(handle)
     if whole:
         change_presence(tiling, store, pfn, 1 << CHUNK_ORDER, True)
-    charge(handle).cpu_ns += (cost.free_secret_page - (0 if clear else cost.clear_page)) << CHUNK_ORDER
+    charge(handle).cpu_ns += (cost.chunk_page - (0 if clear else cost.clear_page)) << CHUNK_ORDER
+    listed = config(store).per_cpu_pages
     for k in range(1 << CHUNK_ORDER):
         if page[pfn + k].flags & ABSENT:
             change_presence(tiling, store, pfn + k, 1, True)
         if page[pfn + k].owner > 0:
             note_secret(tiling, pfn + k, -1)
         free_pages(store, cpu, pfn + k, 0)
+    charge(handle).cpu_ns += cost.drain_page * (CHUNK_PAGES - (config(store).per_cpu_pages - listed))
 
 
 @jit
@@ -197,6 +199,7 @@ def charge_chunk(handle: int) -> None:
 def forget_pages(handle: int, file: int) -> None:
     """Count a file's pages as gone; they are freed with their chunks."""
     record = holders(handle)[file]
+    charge(handle).cpu_ns += costs(handle).truncate_page * record.present
     counts(handle).secret_pages -= record.present
     record.present = 0
     chains(handle)[file * CHAINS + FILE_PAGES].blocks = 0

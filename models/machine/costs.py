@@ -99,6 +99,10 @@ class CostValues(_Part):
     scan_table_ns: CostValue | None = None
     #: A secret page's last reference goes: put back into the direct map, cleared, freed.
     free_page_ns: CostValue
+    #: Part of `free_page_ns` for each page of a pool's chunk, used or not. Without a value: all of it.
+    chunk_page_ns: CostValue | None = None
+    #: A page of a pool's file leaves the file's page cache. Without a value: a part of freeing it.
+    truncate_page_ns: CostValue | None = None
     #: Compaction moves a page of a process. Without a value: it is unmapped, and faulted in elsewhere.
     move_page_ns: CostValue | None = None
     #: Compaction makes a page of a free block a place to move one to. Without a value: a part of moving it.
@@ -110,7 +114,8 @@ class CostValues(_Part):
     rotate_list_ns: CostValue | None = None
     #: It gives such a page back to which nothing was moved. Without a value: as an unmapped page is.
     release_page_ns: CostValue | None = None
-    #: A page goes from a CPU's lists to the others when all are drained. Without a value: a part of freeing it.
+    #: A page of a chunk, or of lists that are drained whole, goes from a CPU's lists to the others. Without a value: a
+    #: part of freeing it.
     drain_page_ns: CostValue | None = None
 
     # System calls and tasks.
