@@ -81,12 +81,14 @@ _TAIL = """\
 * Single slab pages: the timer ticks where the recorded clock says, grace periods go from tick to tick by the kernel's
   rules, and the tree of mappings changes node by node, so that new slabs come within a few files of the recorded, in
   `b_page_4g_4096` for the first 24 of maple nodes and files at the very file. A thread of the kernel that is woken
-  while a task is in a long system call has to wait for its end, which is not modelled: where files of pools are
-  closed callbacks run one or two ticks later than here. In `b_page_2g_fragfull` the last region is begun some 15 of
-  8,192 files early: a page or two of slabs beside the border of a 2M block, unexplained.
+  while a task is in a long system call waits for its end, and if it has just run, for the next tick: with both rules,
+  and ticks placed to some 40 us by the events themselves, callbacks of 20 files that are closed in `b_pool_4g_512` and
+  `b_pool_4g_4096` run at the recorded tick.
 * Pools under churn (`f_pool_4g_1500`, `f_pool_4g_5000`): the chunks are the recorded ones at first; then one page of
   a slab lies in another block, and which blocks can be chunks again changes (in `f_pagewise_4g_1500`, the same boot
-  and steps, none does). Small changes of the model's clock move `f_pool_4g_1500` between 43 and 85 % of the frames.
+  and steps, none does). The clock is right to a thousandth, but of the
+  slabs of the first 200 steps nine come one to eleven files early or late. Moving the ticks by up to a millisecond
+  moves `f_pool_4g_1500` between 37 and 81 % of the frames.
   The kernel is no better at repeating itself: `f_pool_4g_1500` and `f_pool_4g_5000` are the same boot and the same
   steps, but for the counters, 0.14 ms a time, read every 75 or every 250 steps; of the secret frames of the first
   1,500 steps 39 % lie in the same region (a test holds that). The number of regions, the splits and free memory stay
@@ -103,10 +105,11 @@ _TAIL = """\
   where single slabs decide: objects that the boot left free (`boot_free` of the footprints; 17 of the cache of maple
   nodes and files by forks, 20 by churn), the nodes that a workload's start takes, that churn opens no file first
   (which made `f_pagewise_4g_1500` right), two nodes of the late device, the program's mappings, at which ticks timers
-  ring in machines of 1 and of 2 GiB (by when kcompactd began in `f_page_1g_steal` and `b_page_2g_steal`), of the costs
-  those of compaction (by turns of kcompactd in these two and its runs in `h_page_1g_steal`), of a read fault and its
-  table (both recordings with page tables as filler), of descriptors (`c_page_1g_steal2`). The others are fitted to all
-  recordings with one CPU together. Nothing was fitted to a frame.
+  ring in machines of 1 and of 2 GiB (by when kcompactd began in `f_page_1g_steal` and `b_page_2g_steal`), how long
+  after they have run kernel threads preempt nobody (`b_pool_4g_512`, `b_pool_4g_4096`), of the costs those of compaction
+  (by turns of kcompactd in the first two and its runs in `h_page_1g_steal`), of a read fault and its table (both
+  recordings with page tables as filler), of descriptors (`c_page_1g_steal2`). The others are fitted to all recordings
+  with one CPU together. Nothing was fitted to a frame.
 * Address randomisation: the recorded kernels ran without it.
 * CMA, swap, memory hotplug and more than one NUMA node: no recording proves them.
 * Time: the recorded clock counts instructions of an emulator and includes the recorder's own. The simulation uses a

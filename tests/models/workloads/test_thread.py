@@ -229,3 +229,57 @@ def test_a_task_that_was_just_woken_is_not_preempted_by_the_grace_period(woken_n
 
     live(machine, life(thread_of(machine)))
     assert seen.index(False) + 1 == ticks
+
+
+def test_a_kernel_thread_waits_for_the_end_of_a_system_call() -> None:
+    """There is no preemption: what a grace period's kthread does, it does when a long system call has ended."""
+    machine = system()
+    machine.first_tick_ns = 500_000
+    switched: list[int] = []
+    switch = machine.grace.switch
+
+    def noted(now_ns: int, *arguments: Any, **options: Any) -> int:
+        switched.append(now_ns)
+        return switch(now_ns, *arguments, **options)
+
+    machine.grace.switch = noted  # type: ignore[method-assign]
+    ends: list[int] = []
+
+    def life(thread: Thread) -> Life:
+        mapping = yield from secret_pages(thread, 1)
+        yield from thread.unmap(mapping)
+        assert machine.env.now < machine.first_tick_ns
+        machine.kernel.spent_ns += 6_000_000
+        yield from thread.close(mapping.file)
+        ends.append(machine.env.now)
+        yield from thread.run()
+
+    live(machine, life(thread_of(machine)))
+    assert switched[0] == ends[0] > machine.first_tick_ns + machine.tick_ns
+
+
+def test_kernel_threads_that_have_just_run_wait_for_the_next_tick() -> None:
+    """A grace period that began a moment before a tick does not end at that tick: a callback runs a tick later."""
+
+    def ran_at_tick(began_before_ns: int) -> int:
+        machine = system()
+        machine.first_tick_ns = 500_000
+        seen: list[bool] = []
+
+        def life(thread: Thread) -> Life:
+            mapping = yield from secret_pages(thread, 1)
+            yield from thread.unmap(mapping)
+            # The first tick begins a grace period, when this call ends.
+            end_ns = machine.first_tick_ns + machine.tick_ns - began_before_ns
+            machine.kernel.spent_ns += end_ns - machine.env.now
+            yield from thread.spend()
+            file = mapping.file
+            for tick in range(2, 8):
+                yield machine.env.timeout(machine.first_tick_ns + (tick - 1) * machine.tick_ns + 1 - machine.env.now)
+                seen.append(machine.kernel.deferred_since_ns() is not None)
+            yield from thread.close(file)
+
+        live(machine, life(thread_of(machine)))
+        return seen.index(False) + 2
+
+    assert (ran_at_tick(2_000_000), ran_at_tick(500_000)) == (3, 4)
