@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from simcore.sweep.design import flatten
+from simcore.sweep.dotted_names import flatten
 from simcore.sweep.errors import StoreError, SweepError, WorkerLost
 from simcore.sweep.experiments import Experiments, model_version
 from simcore.sweep.jobs import Chunk, Job, Report, Setting
