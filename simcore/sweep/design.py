@@ -8,10 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = ["POINTS_LIMIT", "Design", "Range", "Sampled", "Values"]
 
-
 POINTS_LIMIT = 1_000_000
 """Most points that a design may have before `where`: beyond it the design is a slip, not a wish."""
-
 
 Values = dict[str, Any]
 """Value of every varied key, by its dotted name."""

@@ -19,7 +19,7 @@ from simcore.sweep.dotted_names import flatten
 from simcore.sweep.experiments import Experiments, versions
 from simcore.sweep.jobs import Job, Keep
 from simcore.sweep.points import expand
-from simcore.sweep.store import BOOKKEEPING, as_scalar
+from simcore.sweep.rows import BOOKKEEPING, as_scalar
 from simcore.units import Nanoseconds
 from simcore.validation import validate
 

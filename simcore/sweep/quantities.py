@@ -11,7 +11,6 @@ from simcore.units import BYTE_UNITS, TIME_UNITS, UnitError, parse_bytes, parse_
 
 __all__ = ["quantity", "unit_of", "units"]
 
-
 _WITH_UNIT = re.compile(r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*([^\W\d_]+)")
 
 

@@ -22,7 +22,8 @@ from simcore.sweep.errors import StoreError, SweepError, WorkerLost
 from simcore.sweep.experiments import Experiments, model_version
 from simcore.sweep.jobs import Chunk, Job, Report, Setting
 from simcore.sweep.processes import Child
-from simcore.sweep.store import VOLATILE, Store, as_scalar
+from simcore.sweep.rows import VOLATILE, as_scalar
+from simcore.sweep.store import Store
 
 __all__ = ["KILLED", "Marker", "failure_row", "read_marker", "run_chunk", "run_job"]
 
