@@ -358,7 +358,7 @@ from simcore.sweep.executors import Pool, SerialExecutor
 from simcore.sweep.plan import make_plan
 from simcore.sweep.store import Store
 from simcore.sweep.sweep import Sweep
-from simcore.sweep.worker import failure_row
+from simcore.sweep.job_run import failure_row
 from simcore.sweep.jobs import Setting
 config, out = sys.argv[1:]
 plan = make_plan(config)
