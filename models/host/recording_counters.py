@@ -11,19 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.host.recording_format import (
-    Count,
-    DirectMapKb,
-    E820Range,
-    OrUnknown,
-    SecretRuns,
-    Source,
-    StrictRecord,
-    check_e820,
-    frozen,
-    unroll_secret_pfns,
-    usable_end_pfn,
-)
+from models.host.recording_fields import Count, OrUnknown, StrictRecord, frozen
+from models.host.recording_format import SecretRuns, Source, unroll_secret_pfns
+from models.host.recording_machine import DirectMapKb, E820Range, check_e820, usable_end_pfn
 from models.host.recording_text import RecordingError, parse
 
 __all__ = [

@@ -7,16 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.host.recording_format import (
-    MIGRATETYPES,
-    NO_MEMORY,
-    Machine,
-    RawDirectMap,
-    RawPcp,
-    RawState,
-    Zone,
-    frozen,
-)
+from models.host.recording_fields import MIGRATETYPES, NO_MEMORY, frozen
+from models.host.recording_machine import Machine, Zone
+from models.host.recording_raw_state import RawDirectMap, RawPcp, RawState
 from models.host.recording_state import (
     ANY_TYPE,
     DirectMapState,
