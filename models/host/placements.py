@@ -19,13 +19,13 @@ from models.kernel.kernel import Kernel
 from models.kernel.snapshot_pages import snapshot_pages
 from models.kernel.snapshot_tiling import snapshot_direct_map
 from models.machine.machine import Machine, MachineConfig, build_machine
-from models.machine.snapshot import (
+from models.machine.snapshot import Snapshot
+from models.machine.snapshot_parts import (
     DirectMapSnapshot,
     FreeCounts,
     KernelSnapshot,
     NodeSnapshot,
     PerCpuSnapshot,
-    Snapshot,
     ZoneSnapshot,
 )
 from models.workloads.base import WorkloadConfig
