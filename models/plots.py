@@ -9,7 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from simcore.result import Result
-from simcore.views.series import PALETTE, Picture, save, scale_of, stacked, track_of
+from simcore.views.picture import PALETTE, Picture, save
+from simcore.views.scale import scale_of
+from simcore.views.series import stacked
+from simcore.views.tracks import track_of
 
 __all__ = ["tiling"]
 

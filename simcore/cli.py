@@ -30,7 +30,7 @@ COMMANDS: dict[str, str] = {
     "plan": "simcore.sweep.cli:plan",
     "plot": "simcore.commands:plot",
     "report": "simcore.report.command:report",
-    "verify": "simcore.sweep.cli:verify",
+    "verify": "simcore.commands:verify",
     "schema": "simcore.commands:schema",
 }
 

@@ -1,4 +1,4 @@
-"""The commands ``run``, ``plot`` and ``schema``. Heavy imports wait inside them, so that help stays quick."""
+"""The commands ``run``, ``plot``, ``schema``, ``verify``. Heavy imports wait inside them, so that help stays quick."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from simcore.result import Result
     from simcore.trace import Trace
 
-__all__ = ["JobsOption", "JsonOption", "OutOption", "SetOption", "plot", "run", "schema"]
+__all__ = ["JobsOption", "JsonOption", "OutOption", "SetOption", "plot", "run", "schema", "verify"]
 
 SetOption = Annotated[
     Optional[list[str]],  # noqa: UP045 - Typer evaluates it
@@ -202,6 +202,27 @@ def schema(
         typer.echo(text, nl=False)
     else:
         write_atomically(out, text.encode())
+
+
+def verify(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")],
+    json: JsonOption = False,
+) -> None:
+    """Make a run again from its own configuration; exit 1 and name the first difference if there is one."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from simcore.verify import verify as verify_run  # noqa: PLC0415
+
+    difference = verify_run(run)
+    if json:
+        found = None if difference is None else asdict(difference)
+        typer.echo(json_format.dumps({"run": str(run), "same": difference is None, "difference": found}, indent=2))
+    elif difference is None:
+        typer.echo(f"{run}: made again, the same to the last bit")
+    else:
+        typer.echo(f"{run}: {difference}")
+    if difference is not None:
+        raise typer.Exit(1)
 
 
 def _print_result(result: Result, paths: list[Path]) -> None:

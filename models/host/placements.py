@@ -10,15 +10,8 @@ from numpy.typing import NDArray
 from models.host.comparison import Comparison, Options
 from models.host.recorded_cpus import takes_turns
 from models.host.recorded_run import Observed, policy_config, run_recorded
-from models.host.recording_counters import (
-    Churn,
-    CountersRecording,
-    CountersZone,
-    ForkBomb,
-    ManyFiles,
-    OneFile,
-    Spread,
-)
+from models.host.recording_counters import CountersRecording
+from models.host.recording_counters_format import Churn, CountersZone, ForkBomb, ManyFiles, OneFile, Spread
 from models.host.tolerance import compare_placements
 from models.kernel.build import assemble
 from models.kernel.config import KernelConfig
@@ -26,13 +19,13 @@ from models.kernel.kernel import Kernel
 from models.kernel.snapshot_pages import snapshot_pages
 from models.kernel.snapshot_tiling import snapshot_direct_map
 from models.machine.machine import Machine, MachineConfig, build_machine
-from models.machine.snapshot import (
+from models.machine.snapshot import Snapshot
+from models.machine.snapshot_parts import (
     DirectMapSnapshot,
     FreeCounts,
     KernelSnapshot,
     NodeSnapshot,
     PerCpuSnapshot,
-    Snapshot,
     ZoneSnapshot,
 )
 from models.workloads.base import WorkloadConfig

@@ -11,18 +11,9 @@ from numpy.typing import NDArray
 from models.host.recording_checks import check_fields, check_ownership
 from models.host.recording_counters import CountersRecording, build_counters_recording
 from models.host.recording_events import Events, build_events
-from models.host.recording_format import (
-    PAGE_SIZE_BYTES,
-    Machine,
-    RawRecording,
-    Sample,
-    Source,
-    StrictRecord,
-    Workload,
-    check_e820,
-    unroll_secret_pfns,
-    usable_end_pfn,
-)
+from models.host.recording_fields import PAGE_SIZE_BYTES, StrictRecord
+from models.host.recording_format import RawRecording, Sample, Source, Workload, unroll_secret_pfns
+from models.host.recording_machine import Machine, check_e820, usable_end_pfn
 from models.host.recording_state import State
 from models.host.recording_state_reader import build_state
 from models.host.recording_text import RecordingError, parse, read_text

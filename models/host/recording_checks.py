@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.host.recording_events import Events, letter_table
-from models.host.recording_format import MIGRATETYPES, Machine
+from models.host.recording_fields import MIGRATETYPES
+from models.host.recording_machine import Machine
 from models.host.recording_state import State
 from models.host.recording_text import RecordingError
 from simcore.compiled import jit

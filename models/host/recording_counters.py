@@ -5,154 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from models.host.recording_format import (
-    Count,
-    DirectMapKb,
-    E820Range,
-    OrUnknown,
-    SecretRuns,
-    Source,
-    StrictRecord,
-    check_e820,
-    frozen,
-    unroll_secret_pfns,
-    usable_end_pfn,
+from models.host.recording_counters_format import (
+    Churn,
+    CountersMachine,
+    CountersSample,
+    CountersWorkload,
+    RawCounters,
 )
+from models.host.recording_fields import frozen
+from models.host.recording_format import Source, unroll_secret_pfns
+from models.host.recording_machine import DirectMapKb, check_e820, usable_end_pfn
 from models.host.recording_text import RecordingError, parse
 
-__all__ = [
-    "Churn",
-    "CountersMachine",
-    "CountersRecording",
-    "CountersSample",
-    "CountersWorkload",
-    "CountersZone",
-    "ForkBomb",
-    "ManyFiles",
-    "OneFile",
-    "Spread",
-    "build_counters_recording",
-]
+__all__ = ["CountersRecording", "build_counters_recording"]
 
 #: Pages that one CPU may at most hold back from a zone's counter [6.1: calculate_normal_threshold].
 _MAX_STAT_THRESHOLD = 125
-
-_FreeBlocks = dict[str, Annotated[tuple[Count, ...], Field(min_length=11, max_length=11)]]
-
-
-class CountersZone(StrictRecord):
-    """A zone as /proc/zoneinfo tells it, in pages; a zone without memory lacks the last five."""
-
-    min: Count
-    low: Count
-    spanned: Count
-    present: Count
-    managed: Count
-    nr_free_pages: Count | None = None
-    pcp_count: Count | None = None
-    pcp_high: Count | None = None
-    pcp_batch: Count | None = None
-    start_pfn: Count | None = None
-
-
-class CountersMachine(StrictRecord):
-    """The recorded machine."""
-
-    memory_bytes: Annotated[int, Field(gt=0, le=1 << 40)]
-    cpus: Annotated[int, Field(ge=1, le=36)]
-    e820: tuple[E820Range, ...]
-    zones: dict[str, CountersZone]
-
-
-class _Stoppable(StrictRecord):
-    stop_below_free_kb: Count | None = None
-
-
-class OneFile(StrictRecord):
-    """One file of ``pages``, touched in order."""
-
-    type: Literal["one_file"]
-    pages: Count
-
-
-class ManyFiles(_Stoppable):
-    """Files mapped side by side."""
-
-    type: Literal["many_files"]
-    files: Count
-    pages_per_file: Count
-
-
-class ForkBomb(_Stoppable):
-    """Tasks that all live until the last is there."""
-
-    type: Literal["fork_bomb"]
-    tasks: Count
-    secret_pages: Count
-    ordinary_pages_before: Count
-    ordinary_pages_after: Count
-
-
-class Spread(_Stoppable):
-    """Filler pages before each secret page, which are then freed."""
-
-    type: Literal["spread"]
-    filler: str
-    filler_pages: Count
-    pages: Count | None
-    compact_after: bool = False
-    rounds: Count | None = None
-
-
-class Churn(_Stoppable):
-    """Files opened and closed: ``[slot, +pages]`` opens and fills, ``[slot, -pages]`` unmaps and closes."""
-
-    type: Literal["churn"]
-    operations: list[tuple[Count, int]]
-
-
-CountersWorkload = Annotated[OneFile | ManyFiles | ForkBomb | Spread | Churn, Field(discriminator="type")]
-
-
-class CountersSample(StrictRecord):
-    """Counters at one step of the workload; -1: not known."""
-
-    label: str
-    time_ns: Count
-    secret_pages: OrUnknown
-    direct_map_kb: DirectMapKb
-    level2_splits: Count
-    level3_splits: Count
-    free_kb: Count
-    page_tables_kb: Count
-    secret_2m_regions: OrUnknown
-    secret_1g_regions: OrUnknown
-    free_blocks: _FreeBlocks
-
-
-class _RawInitial(StrictRecord):
-    direct_map_kb: DirectMapKb
-    direct_map_tiles: list[tuple[Count, Count, Literal[1, 2, 3]]] | None
-    free_blocks: _FreeBlocks
-
-
-class _RawCounters(StrictRecord):
-    format: Literal[1]
-    tier: Literal["counters"]
-    name: str
-    source: Source
-    machine: CountersMachine
-    initial: _RawInitial
-    workload: CountersWorkload
-    samples: Annotated[list[CountersSample], Field(min_length=1)]
-    secret_pfns: SecretRuns
-    repeatable: bool
 
 
 @dataclass(frozen=True)
@@ -180,7 +52,7 @@ class CountersRecording:
     direct_map_kb: DirectMapKb
     direct_map_tiles: NDArray[np.int64] | None
     free_blocks: Mapping[str, tuple[int, ...]]
-    workload: OneFile | ManyFiles | ForkBomb | Spread | Churn
+    workload: CountersWorkload
     samples: tuple[CountersSample, ...]
     secret_pfns: NDArray[np.int64]
     repeatable: bool
@@ -192,7 +64,7 @@ def build_counters_recording(text: bytes, path: Path) -> CountersRecording:
     Raises:
         RecordingError: A field is missing or wrong, or what the recording says cannot be.
     """
-    raw = parse(_RawCounters, text, path)
+    raw = parse(RawCounters, text, path)
     end_pfn = _check_zones(raw, path)
     tiles = None
     if raw.initial.direct_map_tiles is not None:
@@ -225,7 +97,7 @@ def build_counters_recording(text: bytes, path: Path) -> CountersRecording:
     )
 
 
-def _check_zones(raw: _RawCounters, path: Path) -> int:
+def _check_zones(raw: RawCounters, path: Path) -> int:
     """Refuse zones that overlap, or whose free blocks are not what they count; return the last one's end."""
     check_e820(raw.machine.e820, path)
     end_pfn = 0
@@ -246,9 +118,7 @@ def _check_zones(raw: _RawCounters, path: Path) -> int:
         assert zone.start_pfn is not None
         assert zone.nr_free_pages is not None
         if zone.start_pfn < end_pfn:
-            raise RecordingError(
-                f"starts at pfn {zone.start_pfn} inside another zone", file=path, field=field
-            )
+            raise RecordingError(f"starts at pfn {zone.start_pfn} inside another zone", file=path, field=field)
         end_pfn = zone.start_pfn + zone.spanned
         pages = sum(blocks << order for order, blocks in enumerate(raw.initial.free_blocks[name]))
         if abs(pages - zone.nr_free_pages) > _MAX_STAT_THRESHOLD * (raw.machine.cpus - 1):
@@ -258,9 +128,7 @@ def _check_zones(raw: _RawCounters, path: Path) -> int:
                 field=f"initial.free_blocks.{name}",
             )
     if not 0 < end_pfn <= usable_end_pfn(raw.machine.e820):
-        raise RecordingError(
-            f"the zones end at pfn {end_pfn}, the memory does not", file=path, field="machine.zones"
-        )
+        raise RecordingError(f"the zones end at pfn {end_pfn}, the memory does not", file=path, field="machine.zones")
     for name in raw.initial.free_blocks:
         if name not in raw.machine.zones:
             raise RecordingError(f"no zone {name!r} in this machine", file=path, field="initial.free_blocks")
@@ -268,6 +136,7 @@ def _check_zones(raw: _RawCounters, path: Path) -> int:
 
 
 def _check_tiles(tiles: NDArray[np.int64], path: Path) -> None:
+    """Refuse tiles that overlap, or are no whole entries of their level."""
     end = 0
     for at, (first, pages, level) in enumerate(tiles.tolist()):
         size = 1 << 9 * (level - 1)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.host.recording_format import Machine, RawEvents, frozen
+from models.host.recording_fields import frozen
+from models.host.recording_format import RawEvents
+from models.host.recording_machine import Machine
 from models.host.recording_text import RecordingError
 
 __all__ = ["AUX_COUNT", "OPS", "REQUEST_OPS", "Events", "Site", "build_events", "letter_table"]

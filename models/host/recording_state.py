@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.host.recording_format import RawDirectMapCounters
+from models.host.recording_raw_state import RawDirectMapCounters
 
 __all__ = ["ANY_TYPE", "DirectMapState", "Pageblocks", "Pcp", "PcpList", "State", "ZoneState"]
 

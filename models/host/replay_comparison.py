@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.host.comparison import Comparison, Divergence, Options
 from models.host.recording import AllocatorRecording
-from models.host.recording_format import MIGRATETYPES
+from models.host.recording_fields import MIGRATETYPES
 from models.host.recording_state import DirectMapState
 from models.host.replay import Replay, replay
 from models.host.restore import differences, list_pfns

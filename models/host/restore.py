@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.host.recording_format import Machine
+from models.host.recording_machine import Machine
 from models.host.recording_state import DirectMapState, State
 from models.kernel.direct_map import DirectMap
 from models.kernel.pages.layout import (

@@ -15,12 +15,12 @@ from models.host.snapshot_memory import free_counts, memory_state
 from models.host.snapshot_taking import Taking
 from models.host.sources import PAGE_TABLES, Sources, Unreadable
 from models.machine.memory import Arch, MemoryMap
-from models.machine.snapshot import (
+from models.machine.snapshot import Snapshot
+from models.machine.snapshot_parts import (
     DirectMapSnapshot,
     KernelSnapshot,
     NodeSnapshot,
     SecretmemSnapshot,
-    Snapshot,
     ZoneSnapshot,
 )
 

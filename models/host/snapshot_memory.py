@@ -12,7 +12,7 @@ from models.host.pageblock_types import fit_types
 from models.host.snapshot_taking import Taking
 from models.host.sources import Unreadable
 from models.machine.page_runs import encode_pages, encode_runs, runs_of
-from models.machine.snapshot import (
+from models.machine.snapshot_parts import (
     BuddyListSnapshot,
     FreeCounts,
     ListSnapshot,

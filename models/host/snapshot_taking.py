@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from models.host.procfs import ProcError
 from models.host.sources import Sources, Unreadable
-from models.machine.snapshot import Provenance
+from models.machine.snapshot_parts import Provenance
 
 __all__ = ["Taking"]
 

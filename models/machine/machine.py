@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,77 +19,18 @@ from pydantic import (
     model_validator,
 )
 
+from models.machine.boot_options import BootConfig
 from models.machine.costs import CostPreset, FlushKind, load_costs
 from models.machine.cpu import MAX_CPUS, CpuTopology, NumaNode, split_memory, spread_evenly
-from models.machine.memory import Arch, FirmwareRange, MemoryMap, PfnRange, RangeType, clip
-from models.machine.preset_files import read_shipped
+from models.machine.filling import fill_from_preset, fill_from_snapshot
+from models.machine.memory import Arch, FirmwareRange, MemoryMap
+from models.machine.nodes import NodeConfig, RangeConfig, explicit_shares, sockets_of_cpus
 from models.machine.snapshot import Snapshot, load_snapshot
 from models.machine.tlb import TlbPreset, load_tlb
-from simcore.errors import ConfigError, nearest_name
+from simcore.errors import ConfigError
 from simcore.units import Bytes, parse_bytes
 
-__all__ = [
-    "BootConfig",
-    "Machine",
-    "MachineConfig",
-    "NodeConfig",
-    "RangeConfig",
-    "build_machine",
-    "machine_names",
-]
-
-_PRESETS = Path(__file__).parent / "presets" / "machines.yaml"
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RangeConfig(_Part):
-    """A firmware range in bytes, ``end`` exclusive; ``[start, end]`` and ``[start, end, type]`` will do."""
-
-    start: Bytes
-    end: Bytes
-    type: RangeType = "usable"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_list(cls, given: Any) -> Any:
-        if isinstance(given, list | tuple):
-            if not 2 <= len(given) <= 3:
-                raise ValueError(f"a memory range is [start, end] or [start, end, type], got {given!r}")
-            return dict(zip(("start", "end", "type"), given, strict=False))
-        return given
-
-
-class NodeConfig(_Part):
-    """A NUMA node: the address ranges of its memory and its number of CPUs (0: memory only)."""
-
-    memory: tuple[RangeConfig, ...] = Field(min_length=1)
-    cpus: int = Field(ge=0, le=MAX_CPUS)
-
-
-class BootConfig(_Part):
-    """Options of the kernel's command line that decide how memory is mapped."""
-
-    #: False: `nogbpages`, or a CPU without 1G pages.
-    gbpages: bool = True
-    #: Only 4K entries.
-    debug_pagealloc: bool = False
-    #: arm64 CPU with BBML2_NOABORT under 6.18 or later: blocks that are split on demand; else arm64 maps 4K
-    #: only.
-    bbml2: bool = False
-    #: arm64: `rodata=full`, the default: aliases in the direct map become read-only as well. Without it blocks
-    #: stay, nothing in the direct map can be changed, and memfd_secret does not exist.
-    rodata_full: bool = True
-
-    def maps_4k_only(self, arch: Arch) -> bool:
-        """Return whether the direct map may hold nothing larger than 4K."""
-        return self.debug_pagealloc or (arch == "arm64" and self.rodata_full and not self.bbml2)
-
-    def can_set_direct_map(self, arch: Arch) -> bool:
-        """Return whether single pages of the direct map can be changed [arch/arm64/mm/pageattr.c]."""
-        return arch == "x86_64" or self.rodata_full or self.debug_pagealloc
+__all__ = ["Machine", "MachineConfig", "build_machine"]
 
 
 def _scalar_or_list(given: Any) -> str:
@@ -107,14 +47,14 @@ _Memory = Annotated[
     Discriminator(_scalar_or_list),
     BeforeValidator(_read_size),
 ]
+
 _Nodes = Annotated[
-    Annotated[Annotated[int, Field(ge=1, le=1024)], Tag("scalar")]
-    | Annotated[tuple[NodeConfig, ...], Tag("list")],
+    Annotated[Annotated[int, Field(ge=1, le=1024)], Tag("scalar")] | Annotated[tuple[NodeConfig, ...], Tag("list")],
     Discriminator(_scalar_or_list),
 ]
 
 
-class MachineConfig(_Part):
+class MachineConfig(BaseModel):
     """What the machine is. ``preset`` fills in what is not given.
 
     Attributes:
@@ -136,6 +76,8 @@ class MachineConfig(_Part):
         host_page: In a virtual machine, the page size that the host maps it with; None on bare metal.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     preset: str | None = None
     snapshot: str | None = None
     arch: Arch = "x86_64"
@@ -155,36 +97,14 @@ class MachineConfig(_Part):
     def _fill_from_snapshot(cls, given: Any, info: ValidationInfo) -> Any:
         if not isinstance(given, Mapping) or given.get("snapshot") is None:
             return given
-        if given.get("preset") is not None:
-            raise ValueError(f"a machine is a preset ({given['preset']!r}) or a snapshot, not both")
-        path = file_path(str(given["snapshot"]), info)
-        try:
-            known = load_snapshot(path).machine_keys()
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
-        if isinstance(given.get("boot"), Mapping) and "boot" in known:
-            known["boot"] = {**known["boot"], **given["boot"]}
-            return {**known, **given, "snapshot": str(path), "boot": known["boot"]}
-        return {**known, **given, "snapshot": str(path)}
+        return fill_from_snapshot(given, file_path(str(given["snapshot"]), info))
 
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, given: Any) -> Any:
         if not isinstance(given, Mapping) or given.get("preset") is None:
             return given
-        name = given["preset"]
-        presets = read_shipped(_PRESETS)
-        if name not in presets:
-            near = nearest_name(str(name), presets)
-            hint = f"; did you mean {near!r}?" if near else ""
-            raise ValueError(f"no machine preset {name!r}; there are {', '.join(sorted(presets))}{hint}")
-        filled = dict(presets[name])
-        if isinstance(given.get("nodes"), list | tuple):  # explicit nodes bring their own CPUs
-            filled = {key: value for key, value in filled.items() if key not in {"cpus", "sockets"}}
-        if isinstance(given.get("boot"), Mapping) and "boot" in filled:
-            filled["boot"] = {**filled["boot"], **given["boot"]}
-            return {**filled, **given, "boot": filled["boot"]}
-        return {**filled, **given}
+        return fill_from_preset(given)
 
     @field_validator("memory")
     @classmethod
@@ -211,8 +131,7 @@ class MachineConfig(_Part):
             raise ValueError(f"boot.bbml2 is a feature of arm64, the machine is {self.arch}")
         if self.flush is not None and (self.flush == "broadcast") != (self.arch == "arm64"):
             raise ValueError(
-                f"flush {self.flush!r} does not exist on {self.arch}: "
-                "x86_64 has ipi and invlpgb, arm64 broadcast"
+                f"flush {self.flush!r} does not exist on {self.arch}: x86_64 has ipi and invlpgb, arm64 broadcast"
             )
         try:
             build_machine(self)
@@ -294,8 +213,8 @@ def build_machine(config: MachineConfig) -> Machine:
         node_of = tuple(node for node, part in enumerate(config.nodes) for _ in range(part.cpus))
         if "cpus" in config.model_fields_set and config.cpus != len(node_of):
             raise ValueError(f"cpus is {config.cpus}, but the nodes have {len(node_of)}")
-        shares = _explicit_shares(memory, config.nodes)
-    topology = CpuTopology(_sockets(config.sockets, node_of, count), node_of)
+        shares = explicit_shares(memory, config.nodes)
+    topology = CpuTopology(sockets_of_cpus(config.sockets, node_of, count), node_of)
     nodes = tuple(NumaNode(node, shares[node], topology.cpus_of_node(node)) for node in range(count))
     costs = load_costs(config.costs).with_values(config.cost_values)
     kind = "broadcast" if config.arch == "arm64" else config.flush
@@ -312,52 +231,3 @@ def _memory_map(memory: int | tuple[RangeConfig, ...], arch: Arch) -> MemoryMap:
     if isinstance(memory, int):
         return MemoryMap.from_size(memory, arch)
     return MemoryMap.from_ranges((FirmwareRange(line.start, line.end, line.type) for line in memory), arch)
-
-
-def _sockets(sockets: int | None, node_of: tuple[int, ...], nodes: int) -> tuple[int, ...]:
-    """Return each CPU's socket: whole nodes on sockets, or whole sockets on nodes."""
-    if sockets is None:
-        return node_of
-    if sockets > len(node_of):
-        raise ValueError(f"{sockets} sockets for {len(node_of)} CPUs")
-    if sockets % nodes and nodes % sockets:
-        raise ValueError(f"{nodes} nodes and {sockets} sockets: neither number divides the other")
-    return spread_evenly(len(node_of), sockets)
-
-
-def _explicit_shares(memory: MemoryMap, nodes: tuple[NodeConfig, ...]) -> tuple[tuple[PfnRange, ...], ...]:
-    """Return each node's RAM.
-
-    Raises:
-        ValueError: Memory belongs to two nodes or to none, or a node has none.
-    """
-    # A node's range may hold holes and reserved parts: only the RAM in it counts.
-    lines = sorted((line.start, line.end, node) for node, part in enumerate(nodes) for line in part.memory)
-    for (start, end, node), (next_start, _, other) in pairwise(lines):
-        if next_start < end:
-            raise ValueError(
-                f"nodes {node} and {other} both have memory at {next_start:#x} (a range from {start:#x})"
-            )
-    shares = tuple(
-        tuple(
-            part
-            for line in sorted(node.memory, key=lambda line: line.start)
-            for part in _pages_of(memory, line)
-        )
-        for node in nodes
-    )
-    if empty := [node for node, share in enumerate(shares) if not share]:
-        raise ValueError(f"node {empty[0]} has no memory: none of its ranges holds RAM")
-    owned = sum(part.pages for share in shares for part in share)
-    if owned != memory.ram_pages:
-        raise ValueError(f"the nodes hold {owned} pages of RAM, the machine has {memory.ram_pages}")
-    return shares
-
-
-def _pages_of(memory: MemoryMap, line: RangeConfig) -> list[PfnRange]:
-    return clip(memory.ram, *FirmwareRange(line.start, line.end, line.type).whole_pages)
-
-
-def machine_names() -> list[str]:
-    """Return the names of the machine presets."""
-    return sorted(read_shipped(_PRESETS))

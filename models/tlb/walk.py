@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.machine.tlb import Caches, PageSize, TlbPreset
-from models.tlb.analytic import Translation, characteristic_time
+from models.tlb.analytic import Translation
+from models.tlb.analytic_compiled import characteristic_time
 from models.tlb.hierarchy import SIZE_CODE
 from models.tlb.population import RATE_UNIT, Population
 

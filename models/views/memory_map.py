@@ -15,7 +15,7 @@ from models.views.map_history import LEVEL_MASK, REGION_BYTES, Cells, Codes, Map
 from simcore.errors import SimcoreError
 from simcore.result import Result
 from simcore.units import format_bytes, format_ns
-from simcore.views.series import Picture, save
+from simcore.views.picture import Picture, save
 
 __all__ = [
     "COLOURS", "MARKS", "MAX_CELLS", "border_bytes", "draw_map", "map_image", "memory_map", "moments_of",

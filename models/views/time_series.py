@@ -10,8 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from simcore.result import Result
+from simcore.views.picture import PALETTE, Picture, save
 from simcore.views.rates import rate_of
-from simcore.views.series import PALETTE, Picture, dress, save, scale_of, stacked, track_of
+from simcore.views.scale import dress, scale_of
+from simcore.views.series import stacked
+from simcore.views.tracks import track_of
 
 __all__ = ["COSTS", "TILING", "draw", "overview"]
 

@@ -9,7 +9,8 @@ import numpy as np
 from simcore.report.section import Chart, Line
 from simcore.result import Result
 from simcore.views.rates import rate_of
-from simcore.views.series import Track, scale_of, track_of
+from simcore.views.scale import scale_of
+from simcore.views.tracks import Track, track_of
 
 __all__ = ["other_charts", "rate_chart", "series_chart"]
 

@@ -15,7 +15,7 @@ from simcore.report.section import Chart, Line, Section, escape, table
 from simcore.result import format_value
 from simcore.sweep.result import SweepResult
 from simcore.units import format_bytes, format_ns
-from simcore.views.series import scale_of
+from simcore.views.scale import scale_of
 
 __all__ = ["sweep_report"]
 

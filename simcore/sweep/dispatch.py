@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 
 from simcore.sweep.errors import SweepError
 from simcore.sweep.executors import Pool
+from simcore.sweep.job_run import KILLED, failure_row
 from simcore.sweep.jobs import Chunk, Job, Report, Setting
+from simcore.sweep.markers import read_marker
 from simcore.sweep.store import Store
-from simcore.sweep.worker import KILLED, failure_row, read_marker, run_chunk
+from simcore.sweep.worker import run_chunk
 
 __all__ = ["Progress", "dispatch"]
 

@@ -19,7 +19,8 @@ from simcore.run_directory import write_atomically
 from simcore.simulation import simulate
 from simcore.sweep.errors import SweepError
 from simcore.sweep.jobs import Job, Setting
-from simcore.sweep.store import VOLATILE, Store
+from simcore.sweep.rows import VOLATILE
+from simcore.sweep.store import Store
 
 __all__ = ["Experiments", "model_version", "versions"]
 

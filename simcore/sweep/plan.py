@@ -14,10 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from simcore.config import Loaded, Overrides, load
 from simcore.errors import ConfigError
-from simcore.sweep.design import Design, Values, expand, flatten
+from simcore.sweep.design import Design, Values
+from simcore.sweep.dotted_names import flatten
 from simcore.sweep.experiments import Experiments, versions
 from simcore.sweep.jobs import Job, Keep
-from simcore.sweep.store import BOOKKEEPING, as_scalar
+from simcore.sweep.points import expand
+from simcore.sweep.rows import BOOKKEEPING, as_scalar
 from simcore.units import Nanoseconds
 from simcore.validation import validate
 

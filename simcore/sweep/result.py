@@ -15,7 +15,8 @@ from simcore.analysis.intervals import paired_differences, summarise
 from simcore.analysis.sensitivity import sobol_indices
 from simcore.analysis.tables import AnalysisError, groups, numbers
 from simcore.sweep.errors import StoreError
-from simcore.sweep.store import BOOKKEEPING, Store
+from simcore.sweep.rows import BOOKKEEPING
+from simcore.sweep.store import Store
 
 __all__ = ["SweepResult"]
 

@@ -1,21 +1,17 @@
 """The store of a sweep: Parquet parts that workers append, the plan, and the one table that they make.
 
-Every part is written under a temporary name and renamed, so that it is either whole or not there. Each row
-is one run, known by its identity; when a run was recorded more than once (it was killed between the two, or
-merged) the best
-row counts: done before failed, then the newest.
+Every part is either whole or not there. Each row is one run, known by its identity; when a run was recorded more
+than once (it was killed between the two, or merged) the best row counts: done before failed, then the newest.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
-import io
 import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +20,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from simcore.sweep.errors import StoreError
+from simcore.sweep.rows import BOOKKEEPING, FIXED_TYPES, ORIGIN, VOLATILE, best_rows, concatenate, to_arrow
+from simcore.sweep.store_files import parquet_bytes, write_whole, writing
 
-__all__ = ["BOOKKEEPING", "VOLATILE", "Store", "as_scalar"]
-
-VOLATILE = ("wall_s", "started_at", "worker", "attempts")
-"""Columns that tell how a run was executed, and so differ from one execution to the next."""
-
-ORIGIN = ("traceback", "model_version", "simcore_version", "python_version")
-"""Columns of the manifest that `to_table` leaves out."""
-
-BOOKKEEPING = ("identity", "point", "replication", "status", "error", *VOLATILE, *ORIGIN)
-"""Columns that are neither parameters nor metrics."""
+__all__ = ["MERGE_FROM", "Store"]
 
 MERGE_FROM = 64
 """Parts from which it pays to merge them into one."""
@@ -72,7 +61,7 @@ class Store:
         Raises:
             StoreError: another process is running a sweep there, or it cannot be written.
         """
-        with _writing(self.directory):
+        with writing(self.directory):
             for directory in (self.parts, self.running):
                 directory.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.directory / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
@@ -94,7 +83,7 @@ class Store:
             StoreError: no space, or the directory cannot be written; no part is left half-written.
         """
         if rows:
-            self._write_part(_to_arrow(rows))
+            self._write_part(to_arrow(rows))
 
     def write_plan(self, plan: pa.Table) -> None:
         """Replace the plan: one row per run with `identity, point, replication` and the parameters.
@@ -102,7 +91,7 @@ class Store:
         Raises:
             StoreError: it cannot be written.
         """
-        self._write(self.directory / "plan.parquet", _parquet(plan))
+        write_whole(self.directory / "plan.parquet", parquet_bytes(plan), self.directory)
 
     def plan(self) -> pa.Table:
         """Return the plan as it was last written."""
@@ -110,11 +99,11 @@ class Store:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a small JSON file into the sweep's directory, whole or not at all."""
-        self._write(self.directory / name, json.dumps(content, indent=2, default=str).encode())
+        write_whole(self.directory / name, json.dumps(content, indent=2, default=str).encode(), self.directory)
 
     def write_table(self, name: str, table: pa.Table) -> None:
         """Write a table beside the parts, whole or not at all."""
-        self._write(self.directory / name, _parquet(table))
+        write_whole(self.directory / name, parquet_bytes(table), self.directory)
 
     def recorded(self) -> dict[str, tuple[str, float]]:
         """Return status and wall time in seconds of every run that was recorded, by identity."""
@@ -135,8 +124,7 @@ class Store:
     def to_table(self, plan: pa.Table | None = None) -> pa.Table:
         """Return one row per recorded run of a plan (the last written, by default), by point and replication.
 
-        Columns: `identity, point, replication`, the parameters, `status, error`, the metrics by name, and
-            how the run
+        Columns: `identity, point, replication`, the parameters, `status, error`, the metrics by name, and how the run
         was executed (`VOLATILE`). The same plan gives the same rows, order and types, whoever ran it.
         """
         plan = self.plan() if plan is None else plan
@@ -168,7 +156,7 @@ class Store:
         paths = self._part_paths()
         if len(paths) < MERGE_FROM:
             return
-        self._write_part(_best(_concatenate(pq.read_table(path) for path in paths)))
+        self._write_part(best_rows(concatenate(pq.read_table(path) for path in paths)))
         for path in paths:
             path.unlink(missing_ok=True)
 
@@ -188,133 +176,11 @@ class Store:
             except (pa.ArrowInvalid, OSError) as error:
                 raise StoreError(f"{path} cannot be read: {error}") from None
         if not tables:
-            return pa.table({name: pa.array([], type_) for name, type_ in _FIXED_TYPES.items()})
-        return _best(_concatenate(tables))
+            return pa.table({name: pa.array([], type_) for name, type_ in FIXED_TYPES.items()})
+        return best_rows(concatenate(tables))
 
     def _part_paths(self) -> list[Path]:
         return sorted(self.parts.glob("*.parquet"))
 
     def _write_part(self, table: pa.Table) -> None:
-        self._write(self.parts / f"{uuid.uuid4().hex}.parquet", _parquet(table))
-
-    def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with _writing(self.directory):
-            try:
-                _write_file(temporary, content)
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-
-
-def as_scalar(value: Any) -> bool | int | float | str | None:
-    """Return a value that a table's column can hold: scalars as they are, anything else as JSON."""
-    if value is None or isinstance(value, bool | str):
-        return value
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, int):
-        return value if -(1 << 63) <= value < 1 << 63 else str(value)
-    if isinstance(value, float):
-        return value
-    return json.dumps(value, sort_keys=True, default=str)
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    """Write and flush to the disk: after the rename the content must be there, even after a power cut."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _writing(directory: Path) -> Iterator[None]:
-    """Turn failures to write into one clear message."""
-    try:
-        yield
-    except OSError as error:
-        kept = "everything that was finished is kept; the same command continues from there"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(f"no space left for {directory}: {kept} once there is space") from error
-        raise StoreError(f"cannot write {directory}: {error.strerror}; {kept}") from error
-
-
-def _parquet(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
-
-
-_FIXED_TYPES: dict[str, pa.DataType] = {
-    "identity": pa.string(),
-    "replication": pa.int64(),
-    "status": pa.string(),
-    "error": pa.string(),
-    "wall_s": pa.float64(),
-    "started_at": pa.float64(),
-    "worker": pa.string(),
-    "attempts": pa.int64(),
-    "traceback": pa.string(),
-    "model_version": pa.string(),
-    "simcore_version": pa.string(),
-    "python_version": pa.string(),
-}
-
-
-def _to_arrow(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        columns[name] = pa.array(values, _FIXED_TYPES[name]) if name in _FIXED_TYPES else _column(values)
-    return pa.table(columns)
-
-
-def _column(values: list[Any]) -> pa.Array:
-    """Return an Arrow array of scalars, as text when they are of kinds that no one type holds."""
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.array([None if value is None else _text(value) for value in values], pa.string())
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _concatenate(tables: Iterable[pa.Table]) -> pa.Table:
-    chunks = list(tables)
-    try:
-        return pa.concat_tables(chunks, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        kinds: dict[str, set[pa.DataType]] = {}
-        for table in chunks:
-            for field in table.schema:
-                kinds.setdefault(field.name, set()).add(field.type)
-        mixed = {name for name, types in kinds.items() if len(types - {pa.null()}) > 1}
-        mixed = {name for name in mixed if kinds[name] & {pa.string(), pa.bool_()}}
-        return pa.concat_tables([_texts(table, mixed) for table in chunks], promote_options="permissive")
-
-
-def _texts(table: pa.Table, names: set[str]) -> pa.Table:
-    for name in names & set(table.column_names):
-        values = [None if value is None else _text(value) for value in table[name].to_pylist()]
-        table = table.set_column(table.column_names.index(name), name, pa.array(values, pa.string()))
-    return table
-
-
-def _best(table: pa.Table) -> pa.Table:
-    """Return one row per identity: done before anything else, then the newest."""
-    identities = table["identity"].to_pylist()
-    if len(set(identities)) == len(identities):
-        return table
-    done = [status == "done" for status in table["status"].to_pylist()]
-    started = table["started_at"].to_pylist()
-    best: dict[str, int] = {}
-    for row, identity in enumerate(identities):
-        other = best.get(identity)
-        if other is None or (done[row], started[row]) > (done[other], started[other]):
-            best[identity] = row
-    return table.take(pa.array(sorted(best.values()), pa.int64()))
+        write_whole(self.parts / f"{uuid.uuid4().hex}.parquet", parquet_bytes(table), self.directory)

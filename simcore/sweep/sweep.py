@@ -9,12 +9,12 @@ from typing import Any
 from simcore.analysis.intervals import mean_interval
 from simcore.analysis.tables import groups, numbers
 from simcore.config import Loaded, Overrides
-from simcore.sweep.design import quantity, units
 from simcore.sweep.dispatch import Progress, dispatch
 from simcore.sweep.errors import SweepError
 from simcore.sweep.executors import Pool, open_pool
 from simcore.sweep.jobs import Job, Setting
 from simcore.sweep.plan import Plan, make_plan
+from simcore.sweep.quantities import quantity, units
 from simcore.sweep.result import SweepResult
 from simcore.sweep.store import Store
 

@@ -13,7 +13,9 @@ from scipy import stats
 
 from simcore.errors import SimcoreError
 from simcore.result import Result
-from simcore.views.series import PALETTE, Picture, choose, dress, save, scale_of
+from simcore.views.picture import PALETTE, Picture, save
+from simcore.views.scale import dress, scale_of
+from simcore.views.tracks import choose
 
 __all__ = ["Band", "band_of", "replication_bands"]
 

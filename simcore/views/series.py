@@ -2,121 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from io import BytesIO
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
-from numpy.typing import NDArray
 
-from simcore.errors import SimcoreError, nearest_name
 from simcore.result import Result
-from simcore.run_directory import write_atomically
-from simcore.units import BYTE_UNITS, TIME_UNITS
+from simcore.views.picture import PALETTE, Picture, finish, plain
+from simcore.views.scale import Scale, dress, scale_of
+from simcore.views.tracks import BINS, any_number, choose, track_of
 
-__all__ = [
-    "PALETTE",
-    "Picture",
-    "Scale",
-    "Track",
-    "choose",
-    "dress",
-    "save",
-    "scale_of",
-    "small_multiples",
-    "stacked",
-    "track_of",
-]
-
-#: Okabe and Ito's colours, which readers with any colour vision tell apart ("Color Universal Design", 2008);
-#: ordered so that neighbours differ in lightness too.
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#F0E442", "#CC79A7", "#000000")
-
-#: More points than a panel has dots are merged into bins of time, with their extremes.
-_BINS = 500
-_DOTS_PER_INCH = 150
-
-
-class Picture(Figure):
-    """A figure that notebooks show without pyplot, and so without global state."""
-
-    def __init__(self, width_inches: float, height_inches: float) -> None:
-        super().__init__(figsize=(width_inches, height_inches), layout="constrained")
-        FigureCanvasAgg(self)
-
-    def _repr_png_(self) -> bytes:
-        content = BytesIO()
-        self.savefig(content, format="png", dpi=_DOTS_PER_INCH)
-        return content.getvalue()
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A unit for an axis: divide by ``factor``, write ``label``."""
-
-    factor: float
-    label: str
-
-
-@dataclass(frozen=True)
-class Track:
-    """One series ready to draw as steps: each value holds from its time to the next.
-
-    Attributes:
-        time_ns: Moments, the end of the run last, shape (n,).
-        values: Value from each moment on, shape (n,).
-        low: Smallest value since the moment before, shape (n,).
-        high: Largest value since the moment before, shape (n,).
-    """
-
-    time_ns: NDArray[np.int64]
-    values: NDArray[Any]
-    low: NDArray[Any]
-    high: NDArray[Any]
-
-
-def scale_of(name: str, largest: float) -> Scale:
-    """Return the unit in which values of a series read well: sizes in KiB to PiB, times in us to d."""
-    if name.endswith("_bytes"):
-        return _fitting(
-            largest, {unit: BYTE_UNITS[unit] for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB")}
-        )
-    if name.endswith("_ns"):
-        return _fitting(largest, {unit: TIME_UNITS[unit] for unit in ("ns", "us", "ms", "s", "h", "d")})
-    return Scale(1, "")
-
-
-def _fitting(largest: float, units: Mapping[str, int]) -> Scale:
-    """Return the largest unit of which there are two or more, else the smallest."""
-    fitting = [unit for unit, factor in units.items() if largest >= 2 * factor]
-    unit = fitting[-1] if fitting else next(iter(units))
-    return Scale(units[unit], unit)
-
-
-def track_of(result: Result, name: str, at_most: int = _BINS) -> Track:
-    """Return a series ready to draw; a long one merged into ``at_most`` bins of time without losing its peaks."""
-    series = result.series
-    end_ns = int(result.summary["simulated_ns"])
-    time_ns, values = series.time_ns, series[name]
-    low, high = series.low(name), series.high(name)
-    if len(time_ns) > 2 * at_most:
-        bins = (time_ns - time_ns[0]) * at_most // max(int(time_ns[-1] - time_ns[0]), 1)
-        starts = np.flatnonzero(np.append(True, bins[1:] != bins[:-1]))
-        ends = np.append(starts[1:], len(bins)) - 1
-        low, high = np.fmin.reduceat(low, starts), np.fmax.reduceat(high, starts)
-        time_ns, values = time_ns[ends], values[ends]
-    if len(time_ns) and time_ns[-1] < end_ns:
-        time_ns = np.append(time_ns, end_ns)
-        values, low, high = (np.append(cells, cells[-1]) for cells in (values, low, high))
-        low[-1] = high[-1] = values[-1]
-    return Track(time_ns, values, low, high)
+__all__ = ["small_multiples", "stacked"]
 
 
 def small_multiples(
@@ -156,17 +54,15 @@ def small_multiples(
         handles = picture.axes[0].get_lines()
         names_of_runs = list(labels) if labels is not None else [run.name for run in runs]
         picture.legend(
-            handles, _plain(names_of_runs), loc="outside upper center", ncols=min(len(runs), 4), frameon=False
+            handles, plain(names_of_runs), loc="outside upper center", ncols=min(len(runs), 4), frameon=False
         )
-    _finish(picture, title, path)
+    finish(picture, title, path)
     return picture
 
 
 def _panel(panel: Axes, runs: Sequence[Result], name: str, time_scale: Scale, end_ns: int) -> None:
     tracks = [track_of(run, name) for run in runs]
-    largest = max(
-        (float(np.nanmax(np.abs(track.high))) for track in tracks if _any_number(track.high)), default=0.0
-    )
+    largest = max((float(np.nanmax(np.abs(track.high))) for track in tracks if any_number(track.high)), default=0.0)
     scale = scale_of(name, largest)
     for number, track in enumerate(tracks):
         colour = PALETTE[number % len(PALETTE)]
@@ -186,7 +82,7 @@ def _panel(panel: Axes, runs: Sequence[Result], name: str, time_scale: Scale, en
             )
         style = ("-", "--", ":", "-.")[number // len(PALETTE) % 4]
         panel.step(time, track.values / scale.factor, where="post", color=colour, lw=width, ls=style)
-    panel.set_title(_plain([f"{name} [{scale.label}]" if scale.label else name])[0], fontsize=9, loc="left")
+    panel.set_title(plain([f"{name} [{scale.label}]" if scale.label else name])[0], fontsize=9, loc="left")
     dress(panel, time_scale, end_ns)
 
 
@@ -234,10 +130,10 @@ def stacked(
             top,
             step="post",
             color=colours[number % len(colours)],
-            label=_plain([labels[number] if labels else name])[0],
+            label=plain([labels[number] if labels else name])[0],
             lw=0,
         )
-        if len(time) < _BINS // 2:
+        if len(time) < BINS // 2:
             # A thin edge keeps neighbours apart in black and white; over many steps it would hide them.
             panel.step(time, top, where="post", color="white", lw=0.6)
         below = top
@@ -249,84 +145,5 @@ def stacked(
     handles, texts = panel.get_legend_handles_labels()
     # In the order in which the areas lie.
     panel.legend(handles[::-1], texts[::-1], loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    _finish(picture, title if title is not None else result.name if ax is None else "", path)
+    finish(picture, title if title is not None else result.name if ax is None else "", path)
     return picture
-
-
-def save(figure: Figure, path: Path | str) -> Path:
-    """Write a figure under a temporary name and rename it; the suffix says the format.
-
-    Raises:
-        OutputError: The disk refuses.
-    """
-    path = Path(path)
-    suffix = path.suffix.lstrip(".") or "png"
-
-    def write(temporary: Path) -> None:
-        # No date inside, so that the same run gives the same file.
-        metadata = {"Date": None} if suffix in {"svg", "pdf"} else None
-        figure.savefig(temporary, format=suffix, dpi=_DOTS_PER_INCH, metadata=metadata)
-
-    write_atomically(path, write)
-    return path
-
-
-def _finish(picture: Figure, title: str, path: Path | str | None) -> None:
-    if title:
-        picture.suptitle(_plain([title])[0], fontsize=11)
-    if path is not None:
-        save(picture, path)
-
-
-def choose(runs: Sequence[Result], names: Sequence[str] | None) -> list[str]:
-    """Return names of series that runs have.
-
-    Args:
-        runs: The runs.
-        names: Names or shell patterns; None: those that ever change.
-
-    Raises:
-        SimcoreError: A name or pattern that no series has.
-    """
-    known = sorted({name for run in runs for name in run.series})
-    if names is None:
-        changing = [name for name in known if any(_changes(run, name) for run in runs if name in run.series)]
-        return changing or known
-    chosen: list[str] = []
-    for pattern in names:
-        found = [name for name in known if name == pattern or fnmatchcase(name, pattern)]
-        if not found:
-            nearest = nearest_name(pattern, known)
-            raise SimcoreError(f"no series {pattern!r}" + (f"; did you mean {nearest!r}?" if nearest else ""))
-        chosen += [name for name in found if name not in chosen]
-    return chosen
-
-
-def _changes(run: Result, name: str) -> bool:
-    low, high = run.series.low(name), run.series.high(name)
-    return _any_number(high) and bool(np.nanmin(low) < np.nanmax(high))
-
-
-def _any_number(values: NDArray[Any]) -> bool:
-    return bool(np.any(~np.isnan(values)))
-
-
-def dress(panel: Axes, time_scale: Scale, end_ns: int) -> None:
-    """Give a panel its time axis, plain numbers and a light grid."""
-    panel.set_xlim(0, max(end_ns / time_scale.factor, 1e-9))
-    panel.xaxis.set_major_locator(MaxNLocator(6))
-    low, high = panel.get_ylim()
-    if max(abs(low), abs(high)) >= 1e5:
-        panel.yaxis.set_major_formatter(EngFormatter(sep=""))
-    else:
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    panel.yaxis.set_major_locator(MaxNLocator(5))
-    panel.grid(True, color="0.9", lw=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize=8)
-
-
-def _plain(texts: Sequence[str]) -> list[str]:
-    """Escape what Matplotlib would read as mathematics."""
-    return [text.replace("$", r"\$") for text in texts]

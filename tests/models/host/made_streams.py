@@ -10,7 +10,7 @@ import numpy as np
 
 from models.host.recording import AllocatorRecording, read_recording
 from models.host.recording_events import Events
-from models.host.recording_format import Machine
+from models.host.recording_machine import Machine
 from models.host.recording_state import Pageblocks, Pcp, PcpList, State, ZoneState
 from tests.models.host.edited_recordings import ALLOCATOR
 

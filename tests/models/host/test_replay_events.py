@@ -10,7 +10,7 @@ import pytest
 
 from models.host.comparison import Options
 from models.host.recording import AllocatorRecording, read_recording
-from models.host.recording_format import MIGRATETYPES
+from models.host.recording_fields import MIGRATETYPES
 from models.host.replay import Replay, replay
 from models.host.replay_comparison import compare
 from models.host.restore import list_pfns

@@ -7,7 +7,8 @@ import yaml
 
 from models.host.snapshot import take_snapshot
 from models.host.snapshot_file import describe, to_yaml
-from models.machine.snapshot import ListSnapshot, PageSnapshot, load_snapshot
+from models.machine.snapshot import load_snapshot
+from models.machine.snapshot_parts import ListSnapshot, PageSnapshot
 from simcore.errors import ConfigError
 from tests.models.host.proc_machines import MACHINES, sources
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from models.machine.machine import Machine, MachineConfig, build_machine, machine_names
+from models.machine.filling import machine_names
+from models.machine.machine import Machine, MachineConfig, build_machine
 
 GIB = 1 << 30
 

@@ -7,7 +7,8 @@ import pytest
 
 from simcore.analysis.sensitivity import sobol_indices
 from simcore.analysis.tables import AnalysisError
-from simcore.sweep.design import Design, expand
+from simcore.sweep.design import Design
+from simcore.sweep.points import expand
 
 
 def ishigami_table(points: int) -> dict[str, list[float]]:

@@ -13,7 +13,7 @@ from simcore.sweep.dispatch import Progress
 from simcore.sweep.executors import open_pool
 from simcore.sweep.plan import make_plan
 from simcore.sweep.result import SweepResult
-from simcore.sweep.store import VOLATILE
+from simcore.sweep.rows import VOLATILE
 from simcore.sweep.sweep import Sweep
 
 MODEL = "tests.simcore.sweep.sweep_models:QueueModel"

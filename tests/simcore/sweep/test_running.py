@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from simcore.result import Result
-from simcore.sweep import store as store_module
+from simcore.sweep import store_files
 from simcore.sweep.dispatch import Progress
 from simcore.sweep.errors import StoreError, SweepError
 from simcore.sweep.executors import Pool, SerialExecutor, open_pool
@@ -239,7 +239,7 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path, monkeypatch
     """The sweep stops with one message; with space again it continues to the undisturbed table."""
     config = write_sweep(tmp_path / "sweep.yaml", design=GRID, replications=2)
     written: list[Path] = []
-    write_file = store_module._write_file
+    write_file = store_files._write_file
 
     def fill_up(path: Path, content: bytes) -> None:
         if path.parent.name == "parts":
@@ -250,7 +250,7 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path, monkeypatch
         write_file(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "_write_file", fill_up)
+        patch.setattr(store_files, "_write_file", fill_up)
         with pytest.raises(StoreError, match="no space left"):
             run(config, tmp_path / "out")
     kept = Store(tmp_path / "out").recorded()
@@ -358,7 +358,7 @@ from simcore.sweep.executors import Pool, SerialExecutor
 from simcore.sweep.plan import make_plan
 from simcore.sweep.store import Store
 from simcore.sweep.sweep import Sweep
-from simcore.sweep.worker import failure_row
+from simcore.sweep.job_run import failure_row
 from simcore.sweep.jobs import Setting
 config, out = sys.argv[1:]
 plan = make_plan(config)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import errno
-import itertools
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from simcore.sweep import store as store_module
+from simcore.sweep import store_files
 from simcore.sweep.errors import StoreError
-from simcore.sweep.store import MERGE_FROM, Store, as_scalar
+from simcore.sweep.store import MERGE_FROM, Store
 
 
 def row(identity: str, status: str = "done", started_at: float = 0.0, **metrics: Any) -> dict[str, Any]:
@@ -98,7 +95,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_debris(store: Store, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "_write_file", write_half)
+        patch.setattr(store_files, "_write_file", write_half)
         with pytest.raises(StoreError, match=r"no space left .* is kept"):
             store.append([row("b", n=2)])
     assert sorted(path.suffix for path in store.parts.iterdir()) == [".parquet"]
@@ -121,26 +118,3 @@ def test_a_damaged_part_is_named(store: Store) -> None:
     (store.parts / "bad.parquet").write_bytes(b"not parquet")
     with pytest.raises(StoreError, match=r"bad\.parquet cannot be read"):
         store.recorded()
-
-
-def test_only_scalars_enter_columns() -> None:
-    assert as_scalar({"b": 1, "a": [2]}) == '{"a": [2], "b": 1}'
-    assert as_scalar(1 << 70) == str(1 << 70)
-    assert as_scalar(True) is True
-    assert as_scalar(None) is None
-
-
-values = st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.sampled_from(["x", "1"]))
-
-
-@given(st.lists(values, min_size=1, max_size=8), st.data())
-def test_types_do_not_depend_on_how_rows_were_grouped(column: list[Any], data: st.DataObject) -> None:
-    """One part or many: the same rows give the same table, type by type."""
-    cuts = sorted(data.draw(st.sets(st.integers(1, len(column)), max_size=3)))
-    rows = [row(f"{number}", mixed=value) for number, value in enumerate(column)]
-    bounds = [0, *cuts, len(rows)]
-    parts = [rows[low:high] for low, high in itertools.pairwise(bounds) if low < high]
-    whole = store_module._concatenate([store_module._to_arrow(rows)])
-    split = store_module._concatenate([store_module._to_arrow(part) for part in parts])
-    assert split["mixed"].to_pylist() == whole["mixed"].to_pylist()
-    assert split.schema.field("mixed").type == whole.schema.field("mixed").type

@@ -81,7 +81,7 @@ def test_where_memory_cannot_be_read_a_capture_says_why(monkeypatch: pytest.Monk
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("models.host.kernel_memory.memory._SYS_BPF", {})
+    monkeypatch.setattr("models.host.kernel_memory.bpf_call._SYS_BPF", {})
     monkeypatch.setattr("models.host.capture._fill", refuse)
     with Capture() as capture:
         captured = capture.now()

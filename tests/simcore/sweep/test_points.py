@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from simcore.errors import ConfigError
-from simcore.sweep.design import Design, expand, flatten, quantity
+from simcore.sweep.design import Design
+from simcore.sweep.points import expand
 
 
 def points(context: dict[str, Any] | None = None, **design: Any) -> list[dict[str, Any]]:
@@ -58,38 +55,6 @@ def test_ranges(spec: dict[str, Any], expected: list[float]) -> None:
     assert made == pytest.approx(expected)
     whole = all(isinstance(value, int) for value in expected)
     assert all(isinstance(value, int) is whole for value in made)
-
-
-def test_latin_hypercube_fills_every_stratum_once() -> None:
-    """Of n points exactly one lies in each n-th of every range, and choices come up equally often."""
-    made = points(lhs={"points": 40, "over": {"x": {"from": 0, "to": 40}, "p": ["a", "b", "c", "d"]}})
-    assert sorted(int(point["x"]) for point in made) == list(range(40))
-    assert Counter(point["p"] for point in made) == {"a": 10, "b": 10, "c": 10, "d": 10}
-
-
-def test_whole_numbers_are_equally_likely() -> None:
-    """Both ends of an integer range get as much as the middle, linear or with a unit."""
-    made = points(sobol={"points": 256, "over": {"x": {"from": 1, "to": 4, "integer": True}}})
-    assert Counter(point["x"] for point in made) == {1: 64, 2: 64, 3: 64, 4: 64}
-    log = points(sobol={"points": 256, "over": {"x": {"from": "1B", "to": "15B", "scale": "log"}}})
-    assert Counter(int(np.log2(point["x"])) for point in log) == {0: 64, 1: 64, 2: 64, 3: 64}
-
-
-def test_sobol_grows_without_moving() -> None:
-    """A longer Sobol design begins with the shorter one, so that extending a sweep redoes no run."""
-    over = {"x": {"from": 0, "to": 1}, "y": {"from": 1, "to": 100, "scale": "log"}}
-    assert points(sobol={"points": 32, "over": over})[:8] == points(sobol={"points": 8, "over": over})
-    assert points(sobol={"points": 8, "over": over, "seed": 1}) != points(sobol={"points": 8, "over": over})
-
-
-def test_sobol_for_indices_swaps_one_column_at_a_time() -> None:
-    """Each block is A, A with one column of B, ..., B."""
-    made = points(sobol={"points": 4, "indices": True, "over": {key: {"from": 0, "to": 1} for key in "xyz"}})
-    assert len(made) == 4 * (3 + 2)
-    for block in range(4):
-        first, *swapped, second = made[5 * block : 5 * block + 5]
-        for key, point in zip("xyz", swapped, strict=True):
-            assert point == {**first, key: second[key]}
 
 
 def test_where_sees_units_fixed_keys_and_nested_values() -> None:
@@ -139,25 +104,3 @@ def test_bad_designs_say_what_is_wrong(design: dict[str, Any], message: str) -> 
     with pytest.raises(ConfigError, match=message) as caught:
         points(**design)
     assert str(caught.value).startswith("design")
-
-
-def test_quantities_are_read_and_other_text_is_left_alone() -> None:
-    assert quantity("64GiB") == 64 << 30
-    assert quantity("10ms") == 10_000_000
-    assert quantity("page") == "page"
-    assert quantity("5.9") == "5.9"
-    assert quantity("3 apples") == "3 apples"
-    assert quantity([1]) == [1]
-
-
-def test_flatten() -> None:
-    assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": 3}) == {"a.b": 1, "a.c.d": [2], "e": 3}
-
-
-@given(st.integers(0, 6), st.integers(0, 1000), st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
-def test_sampled_values_lie_in_their_range(power: int, seed: int, low: float, width: float) -> None:
-    """No rounding ever leaves the range."""
-    over = {"x": {"from": low, "to": low + width}, "n": {"from": 3, "to": 9, "integer": True, "scale": "log"}}
-    for point in points(sobol={"points": 1 << power, "over": over, "seed": seed}):
-        assert low <= point["x"] <= low + width
-        assert 3 <= point["n"] <= 9
