@@ -8,6 +8,7 @@ from typing import Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from models.host.recorded_fragmenting import Fragmenting
 from models.kernel.areas import MMAP_TOP
 from models.kernel.entities import Mapping, Task
 from models.kernel.kernel import Kernel
@@ -57,13 +58,8 @@ class Program:
         read_ns: how long it takes to read the counters, some of which have a line for each zone.
     """
 
-    def __init__(self, kernel: Kernel, task: Task, fragmenting_pages: int = 0, kept_pages: int = 0) -> None:
-        """Begin with what it has mapped before the recording.
-
-        Args:
-            fragmenting_pages: ordinary pages mapped to have memory in pieces.
-            kept_pages: how many of them it has not given back.
-        """
+    def __init__(self, kernel: Kernel, task: Task, fragmenting: Fragmenting | None = None) -> None:
+        """Begin with what it has mapped before the recording, and what it left then."""
         self._kernel, self._task = kernel, task
         self._looked = 0
         self.read_ns = _READ_NS + _READ_ZONE_NS * len(kernel.store.zones)
@@ -71,8 +67,10 @@ class Program:
         self._durations: list[int] = []
         #: First page, end, and share of the pages in memory, of what is mapped above all files.
         self._above = [(first, last + 1, 0.0) for first, last in MAPPED_AT_START if first >= MMAP_TOP]
-        if fragmenting_pages:
-            self._above.insert(0, (MMAP_TOP - fragmenting_pages, MMAP_TOP, kept_pages / fragmenting_pages))
+        if fragmenting is not None:
+            pages, *books = ((first, last + 1) for first, last in fragmenting.mapped)
+            kept = fragmenting.kept_pages / fragmenting.pages
+            self._above[:0] = [(*pages, kept), *((*one, 1.0) for one in books)]
 
     def read(self, cpu: int) -> None:
         """Read the counters: /proc/vmstat takes a buffer for as long as it is read."""

@@ -11,10 +11,11 @@ import simpy
 from numpy.typing import NDArray
 
 from models.host.recorded_cpus import Turns, share_slabs
+from models.host.recorded_fragmenting import Fragmenting
 from models.host.recorded_program import MAPPED_AT_START, PREPARED_NS, Program
 from models.kernel.compaction.background import Background
 from models.kernel.entities import SecretFile, Task
-from models.kernel.footprints import BackgroundSpec, max_fds
+from models.kernel.footprints import BackgroundSpec
 from models.kernel.kernel import Kernel
 from models.kernel.layout import CHAINS, FILE_PAGES
 from models.kernel.limits import UNLIMITED, User
@@ -49,9 +50,6 @@ _POLICIES: dict[str, dict[str, Any]] = {
 _KB_PER_PAGE = 4
 #: Descriptors that the recorded program has open before its first secret file.
 _DESCRIPTORS = 8
-_FOREVER_FREE_EVERY = 4
-_PIPE_PAGES = 16
-_UNTIL_THE_END_NS = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,8 @@ def policy_config(recorded: str) -> dict[str, Any]:
 
 
 def run_recorded(
-    kernel: Kernel, cpus: int, config: WorkloadConfig, *, idle_ns: int, seed: int = 0, fragmenting_pages: int = 0,
-    kept_pages: int = 0, pages_per_pipe: int = 1, first_cpu: int = 0, check_ns: int | None = None, booted_ns: int = 0,
+    kernel: Kernel, cpus: int, config: WorkloadConfig, *, idle_ns: int, seed: int = 0,
+    fragmenting: Fragmenting | None = None, first_cpu: int = 0, check_ns: int | None = None, booted_ns: int = 0,
     clock_ns: int = 0, tick_late_ns: int = 0, in_turns: bool = False,
 ) -> Observed:  # fmt: skip
     """Run a workload as the recorded program did: it samples, it idles in the end, it does not exit.
@@ -94,10 +92,7 @@ def run_recorded(
         config: The workload, with the numbers of operations at which it samples.
         idle_ns: How long it idles in the end.
         seed: Of the run's random streams.
-        fragmenting_pages: Ordinary pages that the program mapped, mixed with pipes, and gave back in part before the
-            recording began.
-        kept_pages: Pages that it held then, those in pipes included.
-        pages_per_pipe: Such pages between two of those pipes.
+        fragmenting: What the program left behind before the recording began.
         first_cpu: CPU on which the program begins.
         check_ns: When the kernel first looks whether memory is to be compacted unasked; None: it never does.
         booted_ns: When the boot ended, by the kernel's clock.
@@ -108,24 +103,19 @@ def run_recorded(
     env = Environment(seed=seed)
     share_slabs(kernel, first_cpu)
     # Where memory is in pieces kswapd may be woken by any single fault.
-    system = System(env, kernel, cpus, batching=fragmenting_pages == 0, cpus_type=WatchedCpus)
+    system = System(env, kernel, cpus, batching=fragmenting is None, cpus_type=WatchedCpus)
     task = kernel.first_task(User("recorded", memlock_pages=UNLIMITED, files_max=UNLIMITED))
     task.descriptors = _DESCRIPTORS
-    if fragmenting_pages:
-        task.areas.lower(fragmenting_pages)
-        pipes = fragmenting_pages // pages_per_pipe
-        task.max_fds = max_fds(task.descriptors + 2 * pipes - 1)
-        left = _leave_pipes(kernel, pipes, first_cpu)
-        task.descriptors += 2 * left
-        kept_pages -= _PIPE_PAGES * left
+    if fragmenting is not None:
+        fragmenting.leave(kernel, task, first_cpu)
     workload = _WORKLOADS[config.kind]("recorded", system, task.user, config, env.streams.get("workload"))
     background = Background(kernel.state, kernel.costs, proactive=check_ns is not None)
     Kcompactd(system, background, check_ns or 0)
     notes = _Notes(kernel)
     workload.readers.append(notes.read)
     workload.watchers.append(notes.look_up)
-    program = Program(kernel, task, fragmenting_pages, kept_pages)
-    _watch(workload, program, task)
+    program = Program(kernel, task, fragmenting)
+    _watch(workload, program, task, fragmenting)
     # The timer ticks at multiples of its period by the kernel's clock (`tick_init_jiffy_update`).
     system.first_tick_ns, system.woken_ns = (tick_late_ns - clock_ns) % system.tick_ns, 0
     if in_turns and cpus > 1:
@@ -159,12 +149,13 @@ def run_recorded(
     return notes.observed()
 
 
-def _watch(workload: Workload, program: Program, task: Task) -> None:
+def _watch(workload: Workload, program: Program, task: Task, fragmenting: Fragmenting | None) -> None:
     """Let the program read and look up what it did, when it did."""
     workload.beginners.append(lambda _, cpu: program.read(cpu))
     workload.lookers.append(program.look_up)
     if type(workload) in (Churn, ManyFiles, OneFile):
-        task.tree = MappingTree(MAPPED_AT_START, NONE)
+        left = () if fragmenting is None else fragmenting.mapped
+        task.tree = MappingTree(sorted((*MAPPED_AT_START, *left)), NONE)
 
 
 def _background(
@@ -184,24 +175,6 @@ def _give_boots(kernel: Kernel, entry: BackgroundSpec, boots: dict[str, int]) ->
     for name, count in entry.gives.items():
         for _ in range(count):
             give_object(kernel.handle, 0, boots[name], kernel.now_ns)
-
-
-def _leave_pipes(kernel: Kernel, pipes: int, cpu: int) -> int:
-    """Open pipes and close every fourth again, as before the recording; returns how many stay open.
-
-    Their pages are part of the recorded state; what matters is which objects of slabs they leave free.
-    """
-    counts = kernel.state.counts[0]
-    counts["before_start"] = 1
-    holders = [kernel.new_holder() for _ in range(pipes)]
-    for holder in holders:
-        kernel.run("pipe", holder, cpu)
-    for holder in holders[::_FOREVER_FREE_EVERY]:
-        kernel.run("close_pipe", holder, cpu)
-    kernel.run_deferred(_UNTIL_THE_END_NS)
-    counts["before_start"] = 0
-    kernel.state.runs[:] = 0
-    return pipes - len(holders[::_FOREVER_FREE_EVERY])
 
 
 class _Notes:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from models.host.comparison import Comparison, Options
 from models.host.recorded_cpus import takes_turns
+from models.host.recorded_fragmenting import fragmenting_of
 from models.host.recorded_run import Observed, policy_config, run_recorded
 from models.host.recording import AllocatorRecording
 from models.host.recording_text import RecordingError
@@ -75,7 +76,6 @@ def simulate(
     Returns:
         Each of `SAMPLED` to its values at the recording's samples, and the frame of every secret page in fault order.
     """
-    parameters = recording.workload.parameters
     idle_ns = 1_000_000 * int(next((s.label[4:-2] for s in recording.samples if s.label.startswith("idle")), 0))
     observed = run_recorded(
         recorded_kernel(recording),
@@ -89,9 +89,7 @@ def simulate(
         booted_ns=_sampled_ns(recording, "boot"),
         clock_ns=_sampled_ns(recording, "start"),
         tick_late_ns=tick_late_ns,
-        fragmenting_pages=int(parameters.get("frag", 0)),
-        kept_pages=_kept_pages(recording),
-        pages_per_pipe=_PIPE_PAGES * int(parameters.get("fevery", _FRAGMENT_EVERY)),
+        fragmenting=fragmenting_of(recording),
     )
     return _at_samples(recording, observed), observed.frames
 
@@ -123,12 +121,6 @@ def _sampled_ns(recording: AllocatorRecording, label: str) -> int:
     The sample ``boot`` is taken when the program begins, as the last thing of the boot, ``start`` when the stream does.
     """
     return next((sample.time_ns for sample in recording.samples if sample.label == label), 0)
-
-
-def _kept_pages(recording: AllocatorRecording) -> int:
-    """Return how many pages the program held when the stream began, page tables left out, by what was free."""
-    held = [s.free_kb + s.page_tables_kb for s in recording.samples if s.label in ("boot", "start")]
-    return (held[0] - held[-1]) // _KB_PER_PAGE
 
 
 def _check_ns(recording: AllocatorRecording) -> int | None:

@@ -61,12 +61,13 @@ _TAIL = """\
   `h_page_1g_steal` comes out frame by frame: all 16 runs of kcompactd begin at the recorded page, and turns that a
   tick ends differ by at most a few pages of the some 300 that they move. That holds with the ticks up to 0.02 ms
   later and 0.16 ms earlier; 0.04 ms later one run is finished before a tick that cut it, and 68 % of the frames are
-  right, and the splits to one. One long run unasked (`b_page_2g_steal`) comes out right too. In `f_page_1g_steal`,
-  430 ms after the start, the task is 54 of 11,116 pages ahead when kcompactd begins, and its frames are right (99
-  %) up to there; then who took which pages first decides on regions for good (12,000 to 14,000: 80 %; the last
-  10,000: 21 %). In `b_page_1g_steal` the first run begins at file 10,588 (recorded: 10,584), 2.2 s after the start,
-  and 98 % of the frames are right between file 2,500 and 10,500; before, slabs lie otherwise by a page, and after
-  14,000 files the runs are others. Splits and sizes of the direct map are right to 7 % in all. A turn of kcompactd
+  right, and the splits to one. One long run unasked (`b_page_2g_steal`) comes out right too. In `f_page_1g_steal`
+  98 % of the first 12,000 frames are in their regions; from when kcompactd begins, 430 ms after the start, who took
+  which pages first decides on regions for good (the last 10,000: 23 %). In `b_page_1g_steal` the first run begins 2.2 s
+  after the start within a few files of the recorded one, and 97 % of the frames are right up to file 15,000; then a
+  block changes three times within 60 files between unmovable and reclaimable slabs and asks for a run twice, here
+  once, and of the rest 25 % are right.
+  Splits and sizes of the direct map are right to 7 % in all. A turn of kcompactd
   between two ticks is 0.06 ms shorter than what it does takes: that rest is unexplained. Which objects of slabs the
   boot left free is the other thing that is not recorded. `c_page_1g_steal2` booted with one kernel thread less than
   what the footprints were read off (its first child is number 23, not 24), and with one slab of 64-byte objects
@@ -86,9 +87,8 @@ _TAIL = """\
   `b_pool_4g_4096` run at the recorded tick.
 * Pools under churn (`f_pool_4g_1500`, `f_pool_4g_5000`): the chunks are the recorded ones at first; then one page of
   a slab lies in another block, and which blocks can be chunks again changes (in `f_pagewise_4g_1500`, the same boot
-  and steps, none does). The clock is right to a thousandth, but of the
-  slabs of the first 200 steps nine come one to eleven files early or late. Moving the ticks by up to a millisecond
-  moves `f_pool_4g_1500` between 37 and 81 % of the frames.
+  and steps, none does). The clock is right to 0.2 %. With the ticks 0.3 ms early 89 % of the frames of
+  `f_pool_4g_1500` are right, with most others up to a millisecond away 40 %.
   The kernel is no better at repeating itself: `f_pool_4g_1500` and `f_pool_4g_5000` are the same boot and the same
   steps, but for the counters, 0.14 ms a time, read every 75 or every 250 steps; of the secret frames of the first
   1,500 steps 39 % lie in the same region (a test holds that). The number of regions, the splits and free memory stay
@@ -104,12 +104,13 @@ _TAIL = """\
 * What was fitted. Read off recordings that it then serves to simulate, so that these are no independent predictions
   where single slabs decide: objects that the boot left free (`boot_free` of the footprints; 17 of the cache of maple
   nodes and files by forks, 20 by churn), the nodes that a workload's start takes, that churn opens no file first
-  (which made `f_pagewise_4g_1500` right), two nodes of the late device, the program's mappings, at which ticks timers
-  ring in machines of 1 and of 2 GiB (by when kcompactd began in `f_page_1g_steal` and `b_page_2g_steal`), how long
-  after they have run kernel threads preempt nobody (`b_pool_4g_512`, `b_pool_4g_4096`), of the costs those of compaction
-  (by turns of kcompactd in the first two and its runs in `h_page_1g_steal`), of a read fault and its table (both
-  recordings with page tables as filler), of descriptors (`c_page_1g_steal2`). The others are fitted to all recordings
-  with one CPU together. Nothing was fitted to a frame.
+  (which made `f_pagewise_4g_1500` right), two nodes of the late device, the program's mappings (with those that it
+  has where memory was put in pieces), at which ticks timers ring in machines of 1 and of 2 GiB (by when kcompactd
+  began in `f_page_1g_steal` and `b_page_2g_steal`), how long after they have run kernel threads preempt nobody
+  (`b_pool_4g_512`, `b_pool_4g_4096`), of the costs those of
+  compaction (by turns of kcompactd in the first two and its runs in `h_page_1g_steal`), of a read fault and its table
+  (both recordings with page tables as filler), of descriptors (`c_page_1g_steal2`). The others are fitted to all
+  recordings with one CPU together. Nothing was fitted to a frame.
 * Address randomisation: the recorded kernels ran without it.
 * CMA, swap, memory hotplug and more than one NUMA node: no recording proves them.
 * Time: the recorded clock counts instructions of an emulator and includes the recorder's own. The simulation uses a

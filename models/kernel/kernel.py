@@ -26,6 +26,7 @@ class Kernel(Tasks):
         """As `Core`; nothing merges until whoever builds the kernel says otherwise."""
         super().__init__(*parts)
         self.merging = MergeNever(self, MergingConfig())
+        self._knows_proc = False
 
     @cached_property
     def code(self) -> CodeSpace:
@@ -53,9 +54,11 @@ class Kernel(Tasks):
             self.run("parent_samples", task.holder, cpu)
 
     def read_proc(self, cpu: int) -> None:
-        """Look into /proc for the first time."""
+        """Look into /proc: what the first look takes stays in the caches of names and inodes."""
         self.spent_ns += self._ns["null_syscall"]
-        self.run("read_proc", SCRATCH, cpu)
+        if not self._knows_proc:
+            self._knows_proc = True
+            self.run("read_proc", SCRATCH, cpu)
 
     def read_pagemap(self, cpu: int) -> None:
         """Look up a process's frames in /proc."""

@@ -11,7 +11,6 @@ from models.host.tolerance import SAMPLED, has_given_events, simulated_samples
 from tests.ground_truth.recorded import compared, names, read, shortfalls
 
 COMPACTION = "who runs between two steps of compaction depends on when the timer ticks"
-OBJECTS = "a page or two of slabs are taken earlier or later, beside the border of a 2M block"
 TURNS = "when an emulated CPU's turn ends, and parent and child change places, is real time"
 CHAOS = "which 2M blocks can be chunks again depends on every single slab page"
 #: Recordings that the simulation falls short of, and why; docs/validation.md says by how much. A test of one that comes
@@ -20,7 +19,6 @@ SHORT = {
     "b_page_1g_steal": COMPACTION,
     "c_page_1g_steal2": COMPACTION,
     "f_page_1g_steal": COMPACTION,
-    "b_page_2g_fragfull": OBJECTS,
     "c_page_4g_512_2cpu": TURNS,
     "f_pool_4g_1500": CHAOS,
     "f_pool_4g_5000": CHAOS,

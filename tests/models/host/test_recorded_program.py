@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from models.host.recorded_fragmenting import Fragmenting
 from models.host.recorded_program import MAPPED_AT_START, Program
 from models.kernel.limits import UNLIMITED, User
 from models.kernel.mapping_tree import MappingTree
@@ -66,8 +67,9 @@ def test_a_look_up_takes_longer_beside_pages_that_were_kept() -> None:
     for kept_pages in (0, 300):
         kernel = boot({"memory": 64 << 20, "cpus": 1})
         task = kernel.first_task(User("nobody", memlock_pages=UNLIMITED, files_max=UNLIMITED))
-        task.areas.lower(600)
-        program = Program(kernel, task, fragmenting_pages=600, kept_pages=kept_pages)
+        fragmenting = Fragmenting(600, kept_pages, pipes=4, closed=1)
+        fragmenting.leave(kernel, task, 0)
+        program = Program(kernel, task, fragmenting)
         file = kernel.memfd_secret(task, 0)
         kernel.ftruncate(file, 1)
         mapping = kernel.mmap(task, file, 1, 0)
