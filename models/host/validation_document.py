@@ -82,9 +82,8 @@ _TAIL = """\
 * Single slab pages: the timer ticks where the recorded clock says, grace periods go from tick to tick by the kernel's
   rules, and the tree of mappings changes node by node, so that new slabs come within a few files of the recorded, in
   `b_page_4g_4096` for the first 24 of maple nodes and files at the very file. A thread of the kernel that is woken
-  while a task is in a long system call waits for its end, and if it has just run, for the next tick: with both rules,
-  and ticks placed to some 40 us by the events themselves, callbacks of 20 files that are closed in `b_pool_4g_512` and
-  `b_pool_4g_4096` run at the recorded tick.
+  while a task is in a long system call has to wait for its end, which is not modelled: where files of pools are
+  closed callbacks run one or two ticks later than here.
 * Pools under churn (`f_pool_4g_1500`, `f_pool_4g_5000`): the chunks are the recorded ones at first; then one page of
   a slab lies in another block, and which blocks can be chunks again changes (in `f_pagewise_4g_1500`, the same boot
   and steps, none does). The clock is right to 0.2 %. With the ticks 0.3 ms early 89 % of the frames of
@@ -106,8 +105,7 @@ _TAIL = """\
   nodes and files by forks, 20 by churn), the nodes that a workload's start takes, that churn opens no file first
   (which made `f_pagewise_4g_1500` right), two nodes of the late device, the program's mappings (with those that it
   has where memory was put in pieces), at which ticks timers ring in machines of 1 and of 2 GiB (by when kcompactd
-  began in `f_page_1g_steal` and `b_page_2g_steal`), how long after they have run kernel threads preempt nobody
-  (`b_pool_4g_512`, `b_pool_4g_4096`), of the costs those of
+  began in `f_page_1g_steal` and `b_page_2g_steal`), of the costs those of
   compaction (by turns of kcompactd in the first two and its runs in `h_page_1g_steal`), of a read fault and its table
   (both recordings with page tables as filler), of descriptors (`c_page_1g_steal2`). The others are fitted to all
   recordings with one CPU together. Nothing was fitted to a frame.

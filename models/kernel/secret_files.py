@@ -81,7 +81,7 @@ class SecretFiles(Core):
             self.run("truncate_file", file.holder, cpu)
         self.policy.release(cpu, file)
         self.merging.changed(cpu)
-        self.run("close_file", file.holder, cpu, after_ns=int(self.state.charge[0]["cpu_ns"]) + 1 if pooled else 0)
+        self.run("close_file", file.holder, cpu, after_ns=int(self.state.charge[0]["cpu_ns"]) if pooled else 0)
         self.charge_pages(file, -file.present)
         file.present = 0
         self._open_files[0] -= 1

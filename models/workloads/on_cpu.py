@@ -120,7 +120,6 @@ class OnCpu:
             # Nobody else does anything, and nothing is due before: there is nobody to be asked.
             kernel.now_ns = now_ns + delay_ns
             return self.give_way()
-        system.returns_ns[self.cpu] = now_ns + delay_ns
         if system.single:
             return self._wait_alone(delay_ns)
         push(system.clocks.handle, self.cpu, now_ns + delay_ns)

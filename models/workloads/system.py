@@ -21,11 +21,6 @@ __all__ = ["System"]
 WAKEUP_GRANULARITY_NS: Final = 1_000_000
 """By how much a task must be behind to take the CPU when it is woken (6.1, `wakeup_gran`, one CPU): a sleeper is given
 3 ms, and so is one who has just slept and runs; else it waits for the next tick."""
-KTHREAD_GRANULARITY_NS: Final = 1_100_000
-"""How long after they last ran kernel threads that are woken again take no CPU, but wait for the next tick.
-
-Fitted to when the callbacks of 20 files ran in `b_pool_4g_512` and `b_pool_4g_4096`, where files of pools are closed:
-all run at their tick with 1.09 to 1.27 ms, one to four at another one with less."""
 
 
 class System:
@@ -49,7 +44,6 @@ class System:
         single: there is one CPU, so that operations end when they are due, one after the other.
         direct: an operation of one task alone may move the clock by itself, since nobody watches.
         broods: children that have no process of their own.
-        returns_ns: when the system call ends, or ended, that was begun last on each CPU.
     """
 
     def __init__(
@@ -83,9 +77,6 @@ class System:
         self.direct = batching and self.tracer is None
         self.single = cpus == 1 and self.tracer is None
         self.broods = Broods(self)
-        self.returns_ns = [0] * cpus
-        self._switching = False
-        self._ran_ns = -KTHREAD_GRANULARITY_NS  # when kernel threads last did
 
     def note_death(self, signal: str) -> None:
         """Count a task that a signal ended."""
@@ -114,31 +105,10 @@ class System:
             yield env.timeout(self.tick_ns - (env.now - self.first_tick_ns) % self.tick_ns)
             idle = 1 < self.cpus.count > self.cpus.running
             self._give_back(grace.tick(env.now, kernel.deferred_until, idle=idle))
-            if grace.woken and not self._switching and self._preempts():
-                self._switching = True
-                env.process(self._switch())
+            if env.now - self.woken_ns >= WAKEUP_GRANULARITY_NS:
+                self._give_back(grace.switch(env.now, kernel.deferred_until, idle=idle))
         grace.rest()
         self.clocks.clock[0]["ticking"] = 0
-
-    def _preempts(self) -> bool:
-        """Whether kernel threads that a tick has woken, or found waiting, are to run as soon as they can."""
-        now_ns = self.env.now
-        return (
-            now_ns - self.woken_ns >= WAKEUP_GRANULARITY_NS and now_ns - self._ran_ns >= KTHREAD_GRANULARITY_NS
-        )
-
-    def _switch(self) -> Wait:
-        """Let kernel threads run that were woken, once a CPU is theirs: none is taken from a task in a system call.
-
-        The kernel is one without preemption (`PREEMPT_NONE`): a task goes on until it returns to its program.
-        """
-        env = self.env
-        if self.cpus.running == self.cpus.count:
-            yield env.timeout(max(0, min(self.returns_ns) - env.now))
-        idle = 1 < self.cpus.count > self.cpus.running
-        self._give_back(self.grace.switch(env.now, self.kernel.deferred_until, idle=idle))
-        self._switching = False
-        self._ran_ns = env.now
 
     def _give_back(self, noted_until_ns: int) -> None:
         if noted_until_ns > NONE_RUN:
