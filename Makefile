@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TWO_AT_A_TIME := -n 2 --dist loadfile
 
 .PHONY: run test live long bench clean
 
@@ -13,7 +14,7 @@ run: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" $(TWO_AT_A_TIME)
 
 # The kernel of this machine beside the model; splits a few entries of its direct map, and skips what it cannot do.
 live: $(READY)
@@ -21,7 +22,7 @@ live: $(READY)
 
 # What takes more than a minute each: whole sweeps, notebooks, every recording, the kernel of this machine.
 long: $(READY)
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m long $(TWO_AT_A_TIME)
 
 # The engines that the table compares with are kept out of the environment: one of them ships a package named `tests`.
 bench: $(READY)
