@@ -107,7 +107,8 @@ _TAIL = """\
   has where memory was put in pieces), at which ticks timers ring in machines of 1 and of 2 GiB (by when kcompactd
   began in `f_page_1g_steal` and `b_page_2g_steal`), of the costs those of compaction (by turns of kcompactd in these
   two and its runs in `h_page_1g_steal`), of a read fault and its table (both recordings with page tables as filler),
-  of descriptors (`c_page_1g_steal2`). The others are fitted to all recordings with one CPU together. Nothing was fitted to a frame.
+  of descriptors (`c_page_1g_steal2`). The others are fitted to all recordings with one CPU together. Nothing was
+  fitted to a frame.
 * Address randomisation: the recorded kernels ran without it.
 * CMA, swap, memory hotplug and more than one NUMA node: no recording proves them.
 * Time: the recorded clock counts instructions of an emulator and includes the recorder's own. The simulation uses a
