@@ -129,11 +129,12 @@ class Program:
         near = np.searchsorted(starts, until, "left") - own
         own_end = ends[own]
         present = np.minimum(until, touched_end) - pages + below(np.maximum(until, own_end)) - below(own_end)
-        found = np.append(0, np.cumsum(self._find_ns(starts)))
+        first = own.min()
+        found = np.append(0, np.cumsum(self._find_ns(starts[first : (near + own).max()])))
         gap = np.append(0, np.cumsum(starts[1:] > ends[:-1]))
         gaps = gap[np.searchsorted(ends[:-1], until, "left")] - gap[own]
         walked = _LOOKUP_NS + _PRESENT_NS * present + _EMPTY_NS * (until - pages - present) + _GAP_NS * gaps
-        return cast(list[int], (walked + found[near + own] - found[own]).astype(np.int64).tolist())
+        return cast(list[int], (walked + found[near + own - first] - found[own - first]).astype(np.int64).tolist())
 
     def _find_ns(self, starts: Pages) -> NDArray[np.float64]:
         """Time that a walk takes to find each of some mappings in their tree, and to begin with it."""
