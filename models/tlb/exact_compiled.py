@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.tlb.aged import PART, empty_aged, make_oldest, visit_aged
 from models.tlb.compiled import inlined, unmanaged
 from models.tlb.lanes import LANES, visit_one_row, visit_row
+from models.tlb.ring import empty_ring, forget_in_ring, visit_ring
 
 __all__ = ["invalidate", "visit", "wipe"]
 
@@ -18,7 +20,7 @@ Ints = npt.NDArray[np.int64]
 
 # Columns of hierarchy.FIELDS and codes of hierarchy.FORMS, as compile-time constants.
 SETS, WAYS, FORM, HASHED, TAGS, STRIDE, NEXT, PREV, SLOTS, MASK, NODES, TREE, DRAWS = range(13)
-IN_LANES, RING, ROW, TREE_OR_RANDOM = range(4)
+IN_LANES, AGED, RING, ROW, TREE_OR_RANDOM = range(5)
 EMPTY = -1
 # An unsigned index spares compiled code the test for negative ones, which would also keep loops from being
 # vectorised.
@@ -42,70 +44,6 @@ def _place(number: int, sets: int, hashed: int) -> int:
     if sets & (sets - 1) == 0:
         return int64(where & np.uint64(sets - 1))
     return int64(where % np.uint64(sets))
-
-
-# A ring links the ways in order of use; way number `ways` is the ring's sentinel, its successor the newest,
-# its predecessor the next to be replaced. A hashed ring finds a way by a linear-probing table of pairs (key,
-# way).
-
-
-@inlined
-def _home(key: int, mask: int) -> int:
-    return ((key * 0x9E3779B97F4A7C1) >> 20) & mask
-
-
-@inlined
-def _seek(key: int, slots: int, mask: int, state: Ints) -> int:
-    """Return the slot (0 to mask) of ``key``, or -1."""
-    slot = _home(key, mask)
-    while True:
-        held = state[uintp(slots + 2 * slot)]
-        if held == key:
-            return slot
-        if held == EMPTY:
-            return -1
-        slot = (slot + 1) & mask
-
-
-@inlined
-def _unhash(slot: int, slots: int, mask: int, state: Ints) -> None:
-    """Empty a slot and move later ones of its run back, so that every run stays whole."""
-    hole = slot
-    probe = slot
-    while True:
-        probe = (probe + 1) & mask
-        key = state[uintp(slots + 2 * probe)]
-        if key == EMPTY:
-            break
-        if (probe - _home(key, mask)) & mask >= (probe - hole) & mask:
-            state[uintp(slots + 2 * hole)] = key
-            state[uintp(slots + 2 * hole + 1)] = state[uintp(slots + 2 * probe + 1)]
-            hole = probe
-    state[uintp(slots + 2 * hole)] = EMPTY
-
-
-@inlined
-def _rehash(old: int, key: int, node: int, slots: int, mask: int, state: Ints) -> None:
-    """Let ``node`` be found under ``key`` and no longer under ``old``."""
-    if old != EMPTY:
-        _unhash(_seek(old, slots, mask, state), slots, mask, state)
-    slot = _home(key, mask)
-    while state[uintp(slots + 2 * slot)] != EMPTY:
-        slot = (slot + 1) & mask
-    state[uintp(slots + 2 * slot)] = key
-    state[uintp(slots + 2 * slot + 1)] = node
-
-
-@inlined
-def _to_front(node: int, nexts: int, prevs: int, ways: int, state: Ints) -> None:
-    before, after = state[uintp(prevs + node)], state[uintp(nexts + node)]
-    state[uintp(nexts + before)] = after
-    state[uintp(prevs + after)] = before
-    first = state[uintp(nexts + ways)]
-    state[uintp(nexts + node)] = first
-    state[uintp(prevs + node)] = ways
-    state[uintp(prevs + first)] = node
-    state[uintp(nexts + ways)] = node
 
 
 @inlined
@@ -132,25 +70,6 @@ def _pointed(ways: int, tree: int, nodes: int, state: Ints) -> int:
         node = 2 * node + right
         half >>= 1
     return way
-
-
-@inlined
-def _visit_ring(array: int, base: int, key: int, arrays: Ints, state: Ints) -> bool:
-    """`visit` for a long LRU set that is the only one."""
-    ways = arrays[uintp(array), WAYS]
-    nexts, prevs = arrays[uintp(array), NEXT], arrays[uintp(array), PREV]
-    slots, mask = arrays[uintp(array), SLOTS], arrays[uintp(array), MASK]
-    slot = _seek(key, slots, mask, state)
-    hit = slot >= 0
-    if hit:
-        node = state[uintp(slots + 2 * slot + 1)]
-    else:
-        node = state[uintp(prevs + ways)]
-        _rehash(state[uintp(base + node)], key, node, slots, mask, state)
-        state[uintp(base + node)] = key
-    if state[uintp(nexts + ways)] != node:
-        _to_front(node, nexts, prevs, ways, state)
-    return hit
 
 
 @inlined
@@ -185,7 +104,7 @@ def _visit_rows_of(lanes: int) -> Any:
     return visit_rows
 
 
-_visit_4, _visit_8, _visit_16, _visit_32, _visit_64, _visit_128 = map(_visit_rows_of, LANES)
+_visit_4, _visit_8, _visit_16, _visit_32 = map(_visit_rows_of, LANES)
 
 
 @unmanaged
@@ -211,21 +130,29 @@ def visit(array: int, count: int, members: Ints, keys: Ints, missed: Ints, array
             _visit_8(array, count, members, keys, missed, arrays, state)
         elif stride == 16:
             _visit_16(array, count, members, keys, missed, arrays, state)
-        elif stride == 32:
-            _visit_32(array, count, members, keys, missed, arrays, state)
-        elif stride == 64:
-            _visit_64(array, count, members, keys, missed, arrays, state)
         else:
-            _visit_128(array, count, members, keys, missed, arrays, state)
+            _visit_32(array, count, members, keys, missed, arrays, state)
         return
     sets, ways, tags = arrays[uintp(array), SETS], arrays[uintp(array), WAYS], arrays[uintp(array), TAGS]
+    if form == AGED:
+        if ways <= PART:
+            visit_aged(state, tags, count, members, keys, missed, ways, 1)
+        elif ways <= 2 * PART:
+            visit_aged(state, tags, count, members, keys, missed, ways, 2)
+        elif ways <= 3 * PART:
+            visit_aged(state, tags, count, members, keys, missed, ways, 3)
+        else:
+            visit_aged(state, tags, count, members, keys, missed, ways, 4)
+        return
     hashed = arrays[uintp(array), HASHED]
+    nexts, prevs = arrays[uintp(array), NEXT], arrays[uintp(array), PREV]
+    slots, mask = arrays[uintp(array), SLOTS], arrays[uintp(array), MASK]
     for t in range(count):
         j = uintp(members[uintp(t)])
         key = keys[j]
         place = _place(key >> 2, sets, hashed)
         if form == RING:
-            hit = _visit_ring(array, tags, key, arrays, state)
+            hit = visit_ring(key, tags, ways, nexts, prevs, slots, mask, state)
         elif form == ROW:
             hit = _visit_long_row(tags + place * stride, key, ways, state)
         else:
@@ -280,13 +207,13 @@ def forget(array: int, place: int, key: int, arrays: Ints, state: Ints) -> None:
         for j in range(way, ways - 1):
             state[uintp(base + j)] = state[uintp(base + j + 1)]
         way = ways - 1
+    elif form == AGED:
+        make_oldest(way, base, ways, state)
     elif form == RING:
         nexts, prevs = arrays[uintp(array), NEXT], arrays[uintp(array), PREV]
-        slots, mask = arrays[uintp(array), SLOTS], arrays[uintp(array), MASK]
-        _unhash(_seek(key, slots, mask, state), slots, mask, state)
-        # To the front, and then the sentinel one place on: the newest becomes the next to be replaced.
-        _to_front(way, nexts, prevs, ways, state)
-        _to_front(ways, nexts, prevs, way, state)
+        forget_in_ring(
+            key, way, ways, nexts, prevs, arrays[uintp(array), SLOTS], arrays[uintp(array), MASK], state
+        )
     state[uintp(base + way)] = EMPTY
 
 
@@ -296,13 +223,11 @@ def wipe(array: int, arrays: Ints, state: Ints) -> None:
     ways, sets = arrays[uintp(array), WAYS], arrays[uintp(array), SETS]
     base = arrays[uintp(array), TAGS]
     state[base : base + arrays[uintp(array), STRIDE] * sets] = EMPTY
-    if arrays[uintp(array), FORM] == RING:
-        slots = arrays[uintp(array), SLOTS]
-        state[slots : slots + 2 * (arrays[uintp(array), MASK] + 1)] = EMPTY
+    if arrays[uintp(array), FORM] == AGED:
+        empty_aged(base, ways, state)
+    elif arrays[uintp(array), FORM] == RING:
         nexts, prevs = arrays[uintp(array), NEXT], arrays[uintp(array), PREV]
-        for node in range(ways + 1):
-            state[nexts + node] = (node + 1) % (ways + 1)
-            state[prevs + node] = (node + ways) % (ways + 1)
+        empty_ring(ways, nexts, prevs, arrays[uintp(array), SLOTS], arrays[uintp(array), MASK], state)
     tree = arrays[uintp(array), TREE]
     state[tree : tree + arrays[uintp(array), NODES] * sets] = 0
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.machine.tlb import PageSize, TlbArray, TlbPreset, load_tlb
+from models.tlb.aged import MOST_WAYS, aged_stride
 from models.tlb.lanes import LANES
 
 __all__ = [
@@ -30,12 +31,15 @@ SIZE_CODE: dict[str, int] = {size: code for code, size in enumerate(SIZES)}
 # Virtual page number (of 4K) to the number of the larger page that holds it.
 SIZE_SHIFT = (0, 9, 18)
 
-# How an array is kept: LRU sets as rows of lanes in order of use; a long one that is alone as a ring of links with a
-# hash table that finds its ways, long ones among others as rows; plain rows where an entry keeps its way.
-FORMS = ("lanes", "ring", "row", "tree_or_random")
+# How an array is kept: LRU sets as rows of lanes in order of use; a longer one that is alone as ages, and one too long
+# for these as a ring of links with a hash table that finds its ways; longer ones among others as rows; plain rows where
+# an entry keeps its way.
+FORMS = ("lanes", "aged", "ring", "row", "tree_or_random")
 # Columns of CompiledHierarchy.arrays; consecutive sets are `stride` integers apart.
 FIELDS = ("sets", "ways", "form", "hashed", "tags", "stride", "next", "prev", "slots", "hash_mask", "tree_nodes",
           "tree", "draws")  # fmt: skip
+# Ways up to which moving the keys of an LRU set that is alone is faster than ageing its ways.
+LONGEST_ALONE = 16
 # Integers of a cache line.
 _LINE = 8
 
@@ -71,13 +75,17 @@ class Array:
         """The one of `FORMS` in which compiled code keeps the array."""
         if self.replacement != "lru":
             return "tree_or_random"
-        if self.ways <= LANES[-1]:
+        if self.ways <= (LANES[-1] if self.sets > 1 else LONGEST_ALONE):
             return "lanes"
-        return "ring" if self.sets == 1 else "row"
+        if self.sets > 1:
+            return "row"
+        return "aged" if self.ways <= MOST_WAYS else "ring"
 
     @property
     def stride(self) -> int:
         """Integers from one set to the next in compiled code."""
+        if self.form == "aged":
+            return aged_stride(self.ways)
         return next(lanes for lanes in LANES if lanes >= self.ways) if self.form == "lanes" else self.ways
 
 

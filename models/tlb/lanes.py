@@ -8,10 +8,10 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-__all__ = ["LANES", "visit_one_row", "visit_row"]
+__all__ = ["LANES", "data_of", "everywhere", "visit_one_row", "visit_row"]
 
 # Lengths of a vector; a set takes the shortest that holds its ways.
-LANES = (4, 8, 16, 32, 64, 128)
+LANES = (4, 8, 16, 32)
 
 _WORD, _LANE = ir.IntType(64), ir.IntType(32)
 
@@ -21,13 +21,10 @@ def _visit_row(_typing: Any, state: Any, base: Any, key: Any, ways: Any, lanes: 
 
     def generate(context: Any, builder: Any, typed: Any, arguments: Any) -> Any:
         array, first, key, ways, _ = arguments
-        row = _Row(builder, _data(context, builder, typed.args[0], array), first, lanes.literal_value, ways)
+        row = _Row(builder, data_of(context, builder, typed.args[0], array), first, lanes.literal_value, ways)
         held = [builder.load(part, align=8) for part in row.parts]
         found = row.found(held, key)
         renewed = row.moved(held, key, found)
-        # The front is the key in any case. To say so makes the store one of all lanes; one of some would keep the next
-        # load waiting.
-        renewed[0] = builder.insert_element(renewed[0], key, ir.Constant(_LANE, 0))
         row.store(renewed, row.parts)
         return row.absent(found)
 
@@ -42,8 +39,8 @@ def _visit_one_row(
     def generate(context: Any, builder: Any, typed: Any, arguments: Any) -> Any:
         array, first, count, members, keys, missed, ways, _ = arguments
         lists = ((3, members), (4, keys), (5, missed))
-        members, keys, missed = (_data(context, builder, typed.args[number], value) for number, value in lists)
-        row = _Row(builder, _data(context, builder, typed.args[0], array), first, lanes.literal_value, ways)
+        members, keys, missed = (data_of(context, builder, typed.args[number], value) for number, value in lists)
+        row = _Row(builder, data_of(context, builder, typed.args[0], array), first, lanes.literal_value, ways)
         # Variables of their own stay in registers.
         kept = [row.variable(builder.load(part, align=8)) for part in row.parts]
         with cgutils.for_range(builder, count) as loop:
@@ -66,8 +63,16 @@ def _visit_one_row(
     return types.void(state, types.intp, types.intp, members, keys, missed, types.int64, lanes), generate
 
 
-def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    """Return the pointer to an array's first element."""
     return context.make_array(array_type)(context, builder, value=array).data
+
+
+def everywhere(builder: Any, value: Any, vector: Any) -> Any:
+    """Return a vector that holds ``value`` in each lane."""
+    nothing = ir.Constant(vector, ir.Undefined)
+    single = builder.insert_element(nothing, value, ir.Constant(_LANE, 0))
+    return builder.shuffle_vector(single, single, ir.Constant(ir.VectorType(_LANE, vector.count), [0] * vector.count))
 
 
 class _Row:
@@ -84,10 +89,7 @@ class _Row:
             )
             for lane in range(0, lanes, self.width)
         ]
-        if lanes < _WORD.width:
-            ways = builder.trunc(ways, self.bits)
-        elif lanes > _WORD.width:
-            ways = builder.zext(ways, self.bits)
+        ways = builder.trunc(ways, self.bits)
         self.ways = builder.lshr(
             ir.Constant(self.bits, -1), builder.sub(ir.Constant(self.bits, lanes), ways)
         )
@@ -95,17 +97,12 @@ class _Row:
     def _shuffle(self, one: Any, other: Any, numbers: list[int]) -> Any:
         return self.builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_LANE, self.width), numbers))
 
-    def _everywhere(self, key: Any) -> Any:
-        nothing = ir.Constant(self.vector, ir.Undefined)
-        single = self.builder.insert_element(nothing, key, ir.Constant(_LANE, 0))
-        return self._shuffle(single, single, [0] * self.width)
-
     def found(self, held: list[Any], key: Any) -> Any:
         """Return an integer with the bit of the way that holds ``key``."""
-        builder, everywhere = self.builder, self._everywhere(key)
+        builder, wanted = self.builder, everywhere(self.builder, key, self.vector)
         found = ir.Constant(self.bits, 0)
         for number, part in enumerate(held):
-            equal = builder.bitcast(builder.icmp_signed("==", part, everywhere), ir.IntType(self.width))
+            equal = builder.bitcast(builder.icmp_signed("==", part, wanted), ir.IntType(self.width))
             if len(held) > 1:
                 equal = builder.zext(equal, self.bits)
                 equal = builder.shl(equal, ir.Constant(self.bits, number * self.width))
@@ -118,22 +115,24 @@ class _Row:
 
     def shifted(self, held: list[Any], key: Any) -> list[Any]:
         """Return the row with ``key`` in front. What leaves the ways stays in lanes that nobody looks at."""
-        before = [self._everywhere(key), *held[:-1]]
+        before = [everywhere(self.builder, key, self.vector), *held[:-1]]
         order = [self.width - 1, *range(self.width, 2 * self.width - 1)]
         return [self._shuffle(ahead, part, order) for ahead, part in zip(before, held, strict=True)]
 
     def moved(self, held: list[Any], key: Any, found: Any) -> list[Any]:
         """Return the row with those up to the way found moved on by one; all of them when none is."""
         builder = self.builder
-        upto = builder.xor(found, builder.sub(found, ir.Constant(self.bits, 1)))
+        halves = ir.VectorType(_LANE, 2 * self.width)
+        way = builder.cttz(builder.zext(found, _WORD), ir.Constant(ir.IntType(1), 0))
+        beyond = everywhere(builder, builder.add(builder.trunc(way, _LANE), ir.Constant(_LANE, 1)), halves)
         moved = []
         for number, (shifted, part) in enumerate(zip(self.shifted(held, key), held, strict=True)):
-            mask = upto
-            if len(held) > 1:
-                mask = builder.lshr(mask, ir.Constant(self.bits, number * self.width))
-                mask = builder.trunc(mask, ir.IntType(self.width))
-            lanes = builder.bitcast(mask, ir.VectorType(ir.IntType(1), self.width))
-            moved.append(builder.select(lanes, shifted, part))
+            lanes = ir.Constant(halves, [number * self.width + lane // 2 for lane in range(2 * self.width)])
+            upto = builder.ashr(builder.sub(lanes, beyond), ir.Constant(halves, [_LANE.width - 1] * halves.count))
+            # Not a select of lanes, which would become a store of these lanes alone: slow by itself on many a CPU, and
+            # no load that follows can be fed by it.
+            changed = builder.and_(builder.xor(part, shifted), builder.bitcast(upto, self.vector))
+            moved.append(builder.xor(part, changed))
         return moved
 
     def variable(self, part: Any) -> Any:
