@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,10 @@ from models.host.tolerance import compare_placements
 from models.kernel.build import assemble
 from models.kernel.config import KernelConfig
 from models.kernel.kernel import Kernel
+from models.kernel.pages.layout import MAX_ORDER
 from models.kernel.snapshot_pages import snapshot_pages
 from models.kernel.snapshot_tiling import snapshot_direct_map
+from models.kernel.watermarks import min_free_kbytes, recommended_min_free_kbytes
 from models.machine.machine import Machine, MachineConfig, build_machine
 from models.machine.snapshot import Snapshot
 from models.machine.snapshot_parts import (
@@ -45,6 +48,10 @@ _FILLERS: dict[str, Filler] = {
 }  # fmt: skip
 _ZONE_ORDER = ("DMA", "DMA32", "Normal")
 _LOWMEM_RESERVE_RATIO = 256
+_KB_PER_PAGE = 4
+#: Pageblocks are as large as a huge page where there are any, else as large as the largest block [6.1:
+#: pageblock-flags.h]. (That depends on hugetlb, not on transparent huge pages, but who has one has both.)
+_HUGE_ORDER = 9
 _IDLE_NS = 100_000_000
 _SPLITS = ("level2_splits", "level3_splits")
 
@@ -88,9 +95,13 @@ def snapshot_of(recording: CountersRecording) -> Snapshot:
     machine = recording.machine
     zones = [name for name in _ZONE_ORDER if name in machine.zones and machine.zones[name].managed]
     tiles = recording.direct_map_tiles
+    huge = _has_huge_pages([machine.zones[name] for name in zones])
     return Snapshot(
         taken=recording.name,
-        kernel=KernelSnapshot(transparent_hugepage="madvise", gbpages=bool(recording.direct_map_kb.kb_1g)),
+        kernel=KernelSnapshot(
+            transparent_hugepage="madvise" if huge else "unsupported", gbpages=bool(recording.direct_map_kb.kb_1g)
+        ),
+        pageblock_order=_HUGE_ORDER if huge else MAX_ORDER - 1,
         memory=tuple((start, end, kind) for start, end, kind in machine.e820),
         cpus=machine.cpus,
         nodes=(NodeSnapshot(id=0, cpus=tuple(range(machine.cpus))),),
@@ -104,6 +115,18 @@ def snapshot_of(recording: CountersRecording) -> Snapshot:
             FreeCounts(node=0, zone=name, type=None, blocks=recording.free_blocks[name]) for name in zones
         ),
     )
+
+
+def _has_huge_pages(zones: Sequence[CountersZone]) -> bool:
+    """Return whether the kernel has huge pages: khugepaged has raised the lowest marks then.
+
+    It does not where they are high anyway; such a machine is taken for one that has them.
+    """
+    managed = sum(zone.managed for zone in zones)
+    plain = min_free_kbytes(managed)
+    raised = recommended_min_free_kbytes(len(zones), managed, 1 << _HUGE_ORDER)
+    # Between the two, as neither is exact: both were computed before the boot had given back its last pages.
+    return sum(zone.min for zone in zones) * _KB_PER_PAGE > (plain + raised) / 2 or raised <= plain
 
 
 def _zone(recording: CountersRecording, name: str, zones: list[str]) -> ZoneSnapshot:

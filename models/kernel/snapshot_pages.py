@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.kernel.pages.allocator import ALLOC_DEFAULT
 from models.kernel.pages.fallback import ALLOC_NOFRAGMENT
@@ -14,13 +13,13 @@ from models.kernel.pages.layout import (
     HIGHATOMIC,
     MAX_ORDER,
     MOVABLE,
-    PER_CPU,
     RECLAIMABLE,
     UNMOVABLE,
     Store,
 )
-from models.kernel.pages.lists import buddy_list, per_cpu_list
+from models.kernel.pages.lists import buddy_list
 from models.kernel.snapshot_lists import append_blocks, fill_lists
+from models.kernel.snapshot_per_cpu import fill_as_refilled, fill_unmarked
 from models.kernel.snapshot_placement import Placement, place_blocks, read_pages
 from models.kernel.watermarks import per_cpu_rules
 from models.machine.snapshot import Snapshot, ZoneSnapshot
@@ -63,7 +62,10 @@ def snapshot_pages(snapshot: Snapshot, cpus: int, nodes: int, random: np.random.
                 place_blocks(snapshot, zone, random) if known is None else known.within(zone.start_pfn, zone.end_pfn)
             )
             _fill_zone(store, number, placement, random)
-            _fill_per_cpu(store, number, zone, placement, snapshot.kernel_pages or 0, random)
+            if known is None:
+                fill_as_refilled(store, number, zone, placement, random)
+            else:
+                fill_unmarked(store, number, zone, placement, snapshot.kernel_pages or 0, random)
     else:
         if known is not None:
             count = min(len(known.types), len(store.block_types))
@@ -121,63 +123,3 @@ def _fill_zone(store: Store, number: int, placement: Placement, random: np.rando
     free = int((np.int64(1) << placement.orders).sum())
     store.zones[number]["free_pages"] = free
     store.config[0]["free_pages"] += free
-
-
-def _fill_per_cpu(
-    store: Store, number: int, zone: ZoneSnapshot, placement: Placement, kernel_pages: int, random: np.random.Generator
-) -> None:
-    """Draw what the per-CPU lists hold: their lengths are known, which pages and of which type is not.
-
-    Candidates are the pages of a type's pageblocks that carry no mark. Of the unmarked ones in unmovable blocks, as
-    many as vmalloc and per-CPU data take are the kernel's own; how many of the rest are on the lists is drawn.
-    """
-    shift = int(store.config[0]["pageblock_order"])
-    wanted = sum(lists.count for lists in zone.pagesets if lists.cpu < store.per_cpu.shape[1])
-    if wanted == 0 or len(placement.spare) == 0:
-        return
-    types = placement.types[(placement.spare >> shift) - placement.first_block]
-    spare = {kind: _drawn(placement, types == kind, random) for kind in (UNMOVABLE, MOVABLE, RECLAIMABLE)}
-    batch = max(lists.batch for lists in zone.pagesets)
-    unmovable = len(spare[UNMOVABLE])
-    most = min(wanted, unmovable, max(unmovable - kernel_pages, 4 * batch * len(zone.pagesets)))
-    share = {UNMOVABLE: int(random.integers(most + 1))}
-    share[MOVABLE] = min(len(spare[MOVABLE]), wanted - share[UNMOVABLE])
-    share[RECLAIMABLE] = min(len(spare[RECLAIMABLE]), wanted - share[UNMOVABLE] - share[MOVABLE], 2 * batch)
-    cpus = [lists.cpu for lists in zone.pagesets]
-    counts = np.array([lists.count for lists in zone.pagesets], float)
-    for migratetype, number_of in share.items():
-        owner = random.choice(cpus, len(spare[migratetype]), p=counts / counts.sum())
-        for lists in zone.pagesets:
-            if lists.cpu >= store.per_cpu.shape[1]:
-                continue
-            pfns = spare[migratetype][:number_of][owner[:number_of] == lists.cpu]
-            append_blocks(store, int(per_cpu_list(store.handle, number, lists.cpu, migratetype)), pfns)
-            store.pages["state"][pfns], store.pages["order"][pfns] = PER_CPU, 0
-            store.pages["migratetype"][pfns] = migratetype
-            store.per_cpu[number, lists.cpu]["count"] += len(pfns)
-            store.config[0]["per_cpu_pages"] += len(pfns)
-
-
-def _drawn(placement: Placement, mask: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.int64]:
-    """Return candidates in the order in which they are drawn.
-
-    The likelier the more free pages and page tables lie in their pageblock: pages come and go there. A block with
-    hardly any besides its unmarked pages holds something of the kernel's own, such as vmalloc memory.
-    """
-    pages = placement.spare[mask]
-    if not len(pages):
-        return pages
-    shift, first, blocks = placement.shift, placement.first_block, len(placement.types)
-    block = (pages >> shift) - first
-    unmarked = np.bincount(block, minlength=blocks)
-    tables = np.bincount((placement.tables >> shift) - first, minlength=blocks)
-    free = np.zeros(blocks, np.int64)
-    np.add.at(free, (placement.pfns >> shift) - first, np.minimum(1 << placement.orders, 1 << shift))
-    weights = np.square((free + tables) / np.maximum(1, free + tables + unmarked))
-    if not weights[block].any():
-        return np.asarray(random.permutation(pages))
-    pages, block = pages[weights[block] > 0], block[weights[block] > 0]
-    # Exponential clocks: the order of drawing without replacement.
-    order = np.argsort(random.exponential(size=len(pages)) / weights[block], kind="stable")
-    drawn: NDArray[np.int64] = pages[order]
-    return drawn

@@ -20,6 +20,12 @@ MIGRATETYPES = {
 """The model's migratetypes by the names in /proc/pagetypeinfo."""
 
 
+# Chunks below this order lie among free blocks; larger ones are used up only when these are not enough.
+_SMALL = 6
+# Pageblocks' worth of memory in use from which on some is taken for the kernel's.
+_ROOMY = 4
+
+
 class Placement(NamedTuple):
     """A zone's free blocks and pageblocks.
 
@@ -141,9 +147,10 @@ def _draw_types(
                 if (kind_number := MIGRATETYPES[name]) in numbers:
                     numbers[kind_number] += blocks
     pages = 1 << np.arange(MAX_ORDER)
+    in_use = zone.present - int(sum(wanted.values()) @ pages) >> shift
     for kind, counted_blocks in numbers.items():
-        # At least the room that the free blocks need, half full.
-        needed = -(-2 * int(wanted[kind] @ pages) >> shift)
+        # At least the room that the free blocks need, half full, and where there is room some for the kernel's own.
+        needed = max(-(-2 * int(wanted[kind] @ pages) >> shift), int(in_use > _ROOMY and kind != HIGHATOMIC))
         numbers[kind] = min(max(counted_blocks, needed), count // 4)
     types = np.full(count, MOVABLE, np.uint8)
     places = random.permutation(count)
@@ -212,12 +219,18 @@ class _Space:
             pfn += half
 
     def spare(self, number: int) -> NDArray[np.int64]:
-        """Return pages in use that per-CPU lists may hold instead, some of each type, ascending."""
+        """Return pages in use that per-CPU lists may hold instead, up to ``number`` of each type and more, ascending.
+
+        They are whole chunks: lists are refilled from pageblocks that free blocks come from, in runs.
+        """
         pages: list[int] = []
         for chunks in self._chunks.values():
-            room = [
-                pfn + offset for order, pfns in enumerate(chunks[:6]) for pfn in pfns for offset in range(1 << order)
-            ]
-            chosen = self._random.permutation(np.array(room, np.int64))[:number]
-            pages += chosen.tolist()
+            small = [(order, pfn) for order in range(_SMALL) for pfn in chunks[order]]
+            large = [(order, pfn) for order in range(_SMALL, MAX_ORDER) for pfn in chunks[order]]
+            left = number
+            for order, pfn in (*(small[at] for at in self._random.permutation(len(small))), *large):
+                if left <= 0:
+                    break
+                pages += range(pfn, pfn + (1 << order))
+                left -= 1 << order
         return np.array(sorted(pages), np.int64)

@@ -64,6 +64,16 @@ def test_the_snapshot_is_what_the_recording_says(name: str) -> None:
     assert np.array_equal(snapshot.direct_map.tiles, given.direct_map_tiles)
 
 
+@pytest.mark.parametrize("name", names("counters"))
+def test_marks_tell_whether_there_are_huge_pages(name: str) -> None:
+    """The minimal build has none: its pageblocks are of the highest order, and no CPU keeps blocks of 2M."""
+    given = recording(name)
+    snapshot = snapshot_of(given)
+    minimal = given.source.build == "minimal"
+    assert snapshot.pageblock_order == (10 if minimal else 9)
+    assert (snapshot.kernel.transparent_hugepage == "unsupported") == minimal
+
+
 def test_placements_follow_the_seed() -> None:
     """Another seed draws other placements, the same one the same."""
     given = recording("spread-a511-4g-page-distribution")
