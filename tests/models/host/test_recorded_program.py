@@ -19,11 +19,11 @@ def test_what_is_mapped_at_the_start_is_in_order() -> None:
 
 def test_one_more_mapping_fills_the_root_of_the_tree() -> None:
     """The recorded program takes four nodes for its first change, and seven from the second on."""
-    tree, nodes = MappingTree(MAPPED_AT_START, -1), iter(range(1, 100))
+    tree, nodes = MappingTree(MAPPED_AT_START, -1), list(range(1, 100))
     below = MAPPED_AT_START[7][0]
     heights = []
     for file in range(1, 4):
-        tree.store(below - file, below - file, True, lambda: next(nodes))
+        tree.store(below - file, below - file, True, nodes)
         heights.append(tree.height)
     assert heights == [1, 2, 2]
 
