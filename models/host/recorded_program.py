@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, cast
+from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.host.recorded_fragmenting import Fragmenting
+from models.host.recorded_walks import NO_TREE, Spans, note_mapped, table_end, walk_times
 from models.kernel.areas import MMAP_TOP
 from models.kernel.entities import Mapping, Task
 from models.kernel.kernel import Kernel
@@ -33,22 +34,11 @@ PREPARED_NS: Final = 20_000
 """Before it begins with its workload, beside what its mappings take; more where it has many files."""
 _READ_NS: Final = 133_000
 _READ_ZONE_NS: Final = 4_000
-_LOOKUP_NS: Final = 2_540
-_PRESENT_NS: Final = 78.4
-_EMPTY_NS: Final = 19.9
-_MAPPING_NS: Final = 547.0
-_GAP_NS: Final = 525.0
-_LEVEL_NS: Final = 36.6
-_ENTRY_NS: Final = 7.21
-#: Of a tree of a dozen mappings, where it is not followed: levels, entries that are compared to find one.
-_HEIGHT: Final = 2
-_COMPARED: Final = 12
-_TABLE_SHIFT: Final = 9
 #: Samples before which the program looks up the frames of what it has touched since the last one.
 _LOOKED_UP_AT: Final = ("fault", "memfd")
 
-
 Pages = NDArray[np.int64]
+Times = NDArray[np.int64]
 
 
 class Program:
@@ -64,13 +54,16 @@ class Program:
         self._looked = 0
         self.read_ns = _READ_NS + _READ_ZONE_NS * len(kernel.store.zones)
         self._mapping: Mapping | None = None
-        self._durations: list[int] = []
+        self._times = np.zeros(0, np.int64)
+        self._spans = Spans()
         #: First page, end, and share of the pages in memory, of what is mapped above all files.
-        self._above = [(first, last + 1, 0.0) for first, last in MAPPED_AT_START if first >= MMAP_TOP]
+        above = [(first, last + 1, 0.0) for first, last in MAPPED_AT_START if first >= MMAP_TOP]
         if fragmenting is not None:
             pages, *books = ((first, last + 1) for first, last in fragmenting.mapped)
             kept = fragmenting.kept_pages / fragmenting.pages
-            self._above[:0] = [(*pages, kept), *((*one, 1.0) for one in books)]
+            above[:0] = [(*pages, kept), *((*one, 1.0) for one in books)]
+        self._above = np.array(above)
+        self._parts = fragmenting is not None
 
     def read(self, cpu: int) -> None:
         """Read the counters: /proc/vmstat takes a buffer for as long as it is read."""
@@ -78,67 +71,60 @@ class Program:
         kernel.run("read_vmstat", SCRATCH, cpu)
         kernel.spent_ns += self.read_ns
 
-    def look_up(self, done: str, mapping: Mapping | None) -> Iterable[int]:
-        """Look the frames up of what has been done; returns how long each call takes, in ns."""
-        if done in _LOOKED_UP_AT:
-            return self._look_up_new()
-        return self._look_up_touched(mapping) if mapping is not None else ()
+    def look_up(self, done: str) -> Iterable[int]:
+        """Look the frames up of what has been touched, if that is done now; returns how long each call takes, in ns."""
+        return self._look_up_new().tolist() if done in _LOOKED_UP_AT else ()
 
-    def _look_up_new(self) -> Iterable[int]:
+    def _look_up_new(self) -> Times:
         """Look up the frames of all pages touched since this was last done, of files mapped side by side."""
         touched = int(self._kernel.state.counts[0]["secret_faults"])
         area = next((one for one in reversed(self._task.mappings) if one.file is None), self._task.mappings[-1])
-        pages = np.arange(area.start + self._looked, area.start + touched)
+        first, end, area_end = area.start + self._looked, area.start + touched, area.start + area.pages
         self._looked = touched
         if area.file is not None:
-            return self._walks(pages, area.start + touched, [(area.start, area.start + area.pages, 1.0)])
-        # Each file is mapped by itself, with what is left of the reserved area behind.
-        files = [(page, page + 1, 1.0) for page in pages.tolist()]
-        return self._walks(pages, pages + 1, [*files, (area.start + touched, area.start + area.pages, 0.0)])
+            starts, ends, shares, touched_end = np.array([area.start]), np.array([area_end]), np.ones(1), end
+        else:
+            # Each file is mapped by itself, with what is left of the reserved area behind.
+            starts, touched_end = np.arange(first, end + 1), 0
+            ends, shares = starts + 1, np.ones(len(starts))
+            ends[-1], shares[-1] = area_end, 0.0
+        return self._walk(first, end - first, touched_end, self._note(starts, ends, shares))
 
-    def _look_up_touched(self, mapping: Mapping) -> Iterable[int]:
-        """Look up the page of a mapping that was touched last; none behind it has been."""
+    def page_times(self, mapping: Mapping) -> Times:
+        """How long it takes to look up each page of a mapping when it is the last one touched there, in ns."""
         if mapping is not self._mapping:
-            self._mapping = mapping
-            pages = np.arange(mapping.start, mapping.start + mapping.pages)
-            mapped = sorted((one.start, one.start + one.pages, 1.0) for one in self._task.mappings)
-            self._durations = self._walks(pages, pages + 1, mapped)
-        return self._durations[mapping.touched - 1 : mapping.touched]
+            self._mapping, self._times = mapping, self._look_up_touched(mapping)
+        return self._times
 
-    def _walks(self, pages: Pages, touched_end: Pages | int, mapped: Sequence[tuple[int, int, float]]) -> list[int]:
-        """Time that it takes to read entries of /proc/self/pagemap: each walks to the end of its page table [6.1].
+    def _look_up_touched(self, mapping: Mapping) -> Times:
+        first, tree, below = mapping.start, self._task.tree, 0.0
+        if tree is None:
+            mapped = np.array(sorted((one.start, one.start + one.pages) for one in self._task.mappings))
+            count = self._note(mapped[:, 0], mapped[:, 1], np.ones(len(mapped)))
+        else:
+            until = table_end(first + mapping.pages - 1)
+            count = note_mapped(self._spans.handle, tree.handle, first, until, self._above)
+            if self._parts:
+                # What pages make in sum with parts of others is rounded: so all count, and not those noted alone.
+                files = self._spans.starts[:count] < self._above[0, 0]
+                noted = (self._spans.ends[:count] - self._spans.starts[:count])[files].sum()
+                below = float(sum(one.pages for one in self._task.mappings) - noted)
+        return self._walk(first, mapping.pages, 0, count, below)
 
-        The walk looks at all pages on its way, and finds each mapping in the tree from its root on (`find_vma`).
+    def _note(self, starts: Pages, ends: Pages, shares: NDArray[np.float64]) -> int:
+        """Note mappings, and those above all files; returns how many."""
+        spans, above, count = self._spans, self._above, len(starts)
+        for noted, values, high in zip(
+            (spans.starts, spans.ends, spans.shares), (starts, ends, shares), above.T, strict=True
+        ):
+            noted[:count] = values
+            noted[count : count + len(above)] = high
+        return count + len(above)
 
-        Args:
-            pages: whose entries.
-            touched_end: one past the last page of its mapping that has been touched, for each of them.
-            mapped: as `_above`, what lies below that.
-        """
-        spans = np.array([*mapped, *self._above])
-        starts, ends, shares = spans[:, 0].astype(np.int64), spans[:, 1].astype(np.int64), spans[:, 2]
-        whole = np.append(0, np.cumsum(shares * (ends - starts)))
-
-        def below(page: Pages) -> NDArray[np.float64]:
-            """Pages in memory below some pages."""
-            at = np.searchsorted(starts, page, "right") - 1
-            return np.asarray(whole[at] + shares[at] * np.minimum(page - starts[at], (ends - starts)[at]))
-
-        until = ((pages >> _TABLE_SHIFT) + 1) << _TABLE_SHIFT
-        own = np.searchsorted(ends, pages, "right")
-        near = np.searchsorted(starts, until, "left") - own
-        own_end = ends[own]
-        present = np.minimum(until, touched_end) - pages + below(np.maximum(until, own_end)) - below(own_end)
-        first = own.min()
-        found = np.append(0, np.cumsum(self._find_ns(starts[first : (near + own).max()])))
-        gap = np.append(0, np.cumsum(starts[1:] > ends[:-1]))
-        gaps = gap[np.searchsorted(ends[:-1], until, "left")] - gap[own]
-        walked = _LOOKUP_NS + _PRESENT_NS * present + _EMPTY_NS * (until - pages - present) + _GAP_NS * gaps
-        return cast(list[int], (walked + found[near + own - first] - found[own - first]).astype(np.int64).tolist())
-
-    def _find_ns(self, starts: Pages) -> NDArray[np.float64]:
-        """Time that a walk takes to find each of some mappings in their tree, and to begin with it."""
-        tree = self._task.tree
-        height = tree.height if tree else _HEIGHT
-        compared = [tree.passed(page) if tree else _COMPARED for page in starts.tolist()]
-        return _MAPPING_NS + _LEVEL_NS * height + _ENTRY_NS * np.array(compared)
+    def _walk(self, first: int, pages: int, touched_end: int, count: int, below: float = 0.0) -> Times:
+        """Time that it takes to look up pages from the first one on, by the mappings noted (`walk_times`)."""
+        tree, times = self._task.tree, np.empty(pages, np.int64)
+        walk_times(
+            self._spans.handle, NO_TREE if tree is None else tree.handle, count, below, first, touched_end, times
+        )
+        return times

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from models.host.recorded_cpus import Turns, share_slabs
 from models.host.recorded_fragmenting import Fragmenting
 from models.host.recorded_program import MAPPED_AT_START, PREPARED_NS, Program
+from models.kernel.chains import list_blocks
 from models.kernel.compaction.background import Background
 from models.kernel.entities import SecretFile, Task
 from models.kernel.footprints import BackgroundSpec
 from models.kernel.kernel import Kernel
-from models.kernel.layout import CHAINS, FILE_PAGES
+from models.kernel.layout import FILE_PAGES
 from models.kernel.limits import UNLIMITED, User
 from models.kernel.mapping_tree import MappingTree
 from models.kernel.pages.layout import NONE
+from models.kernel.pool_chunks import CHUNK_PAGES
 from models.kernel.programs import SCRATCH
 from models.kernel.slab_caches import give_object
 from models.workloads.background_compaction import Kcompactd, WatchedCpus
@@ -152,7 +154,7 @@ def run_recorded(
 def _watch(workload: Workload, program: Program, task: Task, fragmenting: Fragmenting | None) -> None:
     """Let the program read and look up what it did, when it did."""
     workload.beginners.append(lambda _, cpu: program.read(cpu))
-    workload.lookers.append(program.look_up)
+    workload.looker = program
     if type(workload) in (Churn, ManyFiles, OneFile):
         left = () if fragmenting is None else fragmenting.mapped
         task.tree = MappingTree(sorted((*MAPPED_AT_START, *left)), NONE)
@@ -215,15 +217,14 @@ def _frames(kernel: Kernel, file: SecretFile) -> NDArray[np.int64]:
     """Return the frames of a file's pages in the order of their faults."""
     if file.pool is not None:
         return _pool_frames(file.pool.chunks, file.present)
-    following = kernel.store.pages["next"]
-    pfn = int(kernel.state.chains[file.holder * CHAINS + FILE_PAGES]["head"])
     frames = np.empty(file.present, np.int64)
-    for at in range(file.present):
-        frames[at] = pfn
-        pfn = int(following[pfn])
+    list_blocks(kernel.handle, file.holder, FILE_PAGES, frames)
     return frames
 
 
-def _pool_frames(chunks: Sequence[tuple[int, int]], present: int) -> NDArray[np.int64]:
-    frames = np.concatenate([np.zeros(0, np.int64), *(np.arange(pfn, pfn + 512) for pfn, *_ in chunks)])
-    return frames[:present]
+def _pool_frames(chunks: Sequence[tuple[int, int, int]], present: int) -> NDArray[np.int64]:
+    frames = np.empty(present, np.int64)
+    for at, (pfn, _, _) in enumerate(chunks):
+        part = frames[at * CHUNK_PAGES : (at + 1) * CHUNK_PAGES]
+        part[:] = np.arange(pfn, pfn + len(part))
+    return frames

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from models.host.recording import AllocatorRecording
-from models.host.replay_compiled import _replay
+from models.host.replay_compiled import replay_events
 from models.host.replay_order import captures, causes
 from models.host.restore import restore, restore_direct_map
 from models.kernel.direct_map import DirectMap
@@ -75,7 +75,7 @@ class Replayer:
         A refill, its steals and the allocation that caused them belong together.
         """
         op, cpu, zone, order, kind, pfn, gfp, flags, aux = (column[first:end] for column in self._columns)
-        return first + _replay(
+        return first + replay_events(
             self.store.handle, self.direct_map.handle, op, cpu, zone, order, kind, pfn, gfp, flags, aux,
             causes(op, cpu, self._cpus), captures(op, cpu, self._cpus), self.exact, self.predicted,
         )  # fmt: skip

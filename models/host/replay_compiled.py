@@ -34,7 +34,7 @@ from models.kernel.pages.rotation import rotate_free_list
 from models.kernel.pages.watermark import REQUEST_ATOMIC, next_zone
 from simcore.compiled import jit, jit_allocating
 
-__all__ = ["_replay"]
+__all__ = ["replay_events"]
 
 A, B, K, F_TO_PCP, G, F = ord("A"), ord("B"), ord("K"), ord("f"), ord("g"), ord("F")
 R_REFILL, D_DRAIN, D_ALL, X, Y = ord("r"), ord("d"), ord("D"), ord("X"), ord("Y")
@@ -66,7 +66,7 @@ def _zone_for(handle: int, order: int, gfp: int, alloc_flags: int, bulk_pages: i
 
 
 @jit_allocating
-def _replay(
+def replay_events(
     handle: int, map_handle: int, op: NDArray[np.int64], cpu: NDArray[np.int64], zone: NDArray[np.int64],
     order: NDArray[np.int64], kind: NDArray[np.int64], pfn: NDArray[np.int64], gfp: NDArray[np.int64],
     alloc_flags: NDArray[np.int64], aux: NDArray[np.int64], section_of: NDArray[np.int64], captured: NDArray[np.int64],

@@ -2,6 +2,9 @@
 
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.kernel.layout import CHAINS, chains, page_handle
 from models.kernel.pages.allocator import alloc_block, free_pages
 from models.kernel.pages.fallback import ALLOC_KSWAPD
@@ -9,7 +12,8 @@ from models.kernel.pages.layout import NONE, config, pages
 from simcore.compiled import jit
 
 __all__ = [
-    "PAGEVEC", "append", "give_chain", "give_single", "join", "move", "prepend", "take", "take_quietly", "unlink",
+    "PAGEVEC", "append", "give_chain", "give_single", "join", "list_blocks", "move", "prepend", "take", "take_quietly",
+    "unlink",
 ]  # fmt: skip
 
 PAGEVEC: Final = 15
@@ -158,3 +162,13 @@ def give_chain(
             pfn = other
         freed += size
     return freed
+
+
+@jit
+def list_blocks(handle: int, holder: int, kind: int, into: NDArray[np.int64]) -> None:
+    """List the first frames of a chain's first blocks, as many as there is room for; there are as many."""
+    page = pages(page_handle(handle))
+    pfn = chains(handle)[holder * CHAINS + kind].head
+    for at in range(len(into)):
+        into[at] = pfn
+        pfn = page[pfn].next

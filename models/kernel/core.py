@@ -152,7 +152,8 @@ class Core:
 
     def deferred_until(self, noted_until_ns: int) -> int:
         """How many things wait for a grace period or a worker that were noted up to a time."""
-        return sum(int(waiting(self.handle, when, noted_until_ns)) for when in (RCU, WORKER))
+        handle = self.handle
+        return int(waiting(handle, RCU, noted_until_ns)) + int(waiting(handle, WORKER, noted_until_ns))
 
     def run_deferred(self, noted_until_ns: int) -> int:
         """Give back what has waited since before a time; returns how many things that were."""

@@ -1,5 +1,6 @@
 """Tasks, secret files and mappings, as the kernel's face hands them out."""
 
+from collections import deque
 from typing import Any
 
 from models.kernel.areas import Areas
@@ -21,7 +22,7 @@ class Task:
         user: whose process it is.
         generation: forks between it and the first task of its workload, plus one.
         mappings: what it has mapped, oldest first.
-        files: secret files that it has open.
+        files: secret files that it has open, oldest first; it closes them in any order, most often in this one.
         locked_pages: pages charged against RLIMIT_MEMLOCK under `per_mm`.
         ordinary: the mapping of its ordinary pages, once it has touched one.
         areas: where its mappings lie.
@@ -70,7 +71,7 @@ class Task:
         self.user = user
         self.generation = generation
         self.mappings: list[Mapping] = []
-        self.files: list[SecretFile] = []
+        self.files: deque[SecretFile] = deque()
         self.locked_pages = 0
         self.ordinary: Mapping | None = None
         self.pipes = 0

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import errno
+from functools import cached_property
 from typing import Final
 
 from models.kernel.address_space import adopt_tables, place, unmap
-from models.kernel.deferral import OBJECT, RCU, defer
 from models.kernel.entities import Mapping, SecretFile, Task
 from models.kernel.mapping_tree import MappingTree
-from models.kernel.pages.layout import NONE
+from models.kernel.mapping_tree_slabs import change, cut_off
 from models.kernel.secret_files import SecretFiles
-from models.kernel.slab_caches import give_object, take_object
 
 __all__ = ["Mappings"]
 
@@ -21,6 +20,11 @@ ORDINARY_MAPPING_PAGES: Final = 1 << 30
 
 class Mappings(SecretFiles):
     """A kernel that maps memory."""
+
+    @cached_property
+    def _maple_node(self) -> int:
+        """Number of the slab cache of nodes of trees of mappings."""
+        return self.programs.caches["maple_node"]
 
     def mmap(
         self, task: Task, file: SecretFile, pages: int, cpu: int, *, private: bool = False, executable: bool = False,
@@ -99,46 +103,19 @@ class Mappings(SecretFiles):
 
     def _change_tree(self, tree: MappingTree, mapping: Mapping, cpu: int, *, mapped: bool) -> None:
         """Take the nodes that a change of a task's mappings may need at worst, use some, give the others back."""
-        spare = self._take_nodes(tree.nodes_at_worst(), cpu)
-        self.spent_ns += self._ns["tree_node"] * len(spare) if mapped else 0
-        # What is unmapped is put into a tree of its own for a while.
-        beside = [] if mapped else self._take_nodes(1, cpu)
-        self._store(tree, mapping.start, mapping.start + mapping.pages, spare, cpu, mapped=mapped)
-        self._give_nodes(beside, cpu)
+        worst = change(
+            self.handle, tree.handle, cpu, self.node_of[cpu], self._maple_node, self.now_ns,
+            mapping.start, mapping.start + mapping.pages - 1, mapped,
+        )  # fmt: skip
+        self.spent_ns += self._ns["tree_node"] * worst if mapped else 0
 
     def _cut_off(self, tree: MappingTree, mapping: Mapping, within: Mapping, cpu: int) -> None:
-        """Put a mapping in place of the front of what is left of a reserved area (6.1, `mmap_region` with MAP_FIXED).
-
-        The area is split, which changes the tree; unmapping the front and mapping the file only replace an entry.
-        """
-        end = within.start + within.pages
-        self.spent_ns += 3 * self._ns["tree_node"] * tree.nodes_at_worst()
-        unmapping = self._take_nodes(tree.nodes_at_worst(), cpu)
-        if mapping.start + mapping.pages < end:
-            splitting = self._take_nodes(tree.nodes_at_worst(), cpu)
-            self._store(tree, mapping.start + mapping.pages, end, splitting, cpu, mapped=True)
-        beside = self._take_nodes(1, cpu)
-        self._give_nodes(unmapping, cpu)
-        self._give_nodes(beside, cpu)
-        self._give_nodes(self._take_nodes(tree.nodes_at_worst(), cpu), cpu)
-
-    def _store(self, tree: MappingTree, start: int, end: int, spare: list[int], cpu: int, *, mapped: bool) -> None:
-        """Change a tree with nodes that were set aside; give back those that are left, and the old ones later."""
-        dead = tree.store(start, end - 1, mapped, spare.pop)
-        self._give_nodes(spare, cpu)
-        for slab in dead:
-            if slab != NONE:
-                defer(self.handle, cpu, RCU, self.now_ns, OBJECT, slab)
-
-    def _take_nodes(self, count: int, cpu: int) -> list[int]:
-        """Take nodes of trees of mappings; returns the slabs that they lie in."""
-        handle, node, cache = self.handle, self.node_of[cpu], self.programs.caches["maple_node"]
-        return [int(take_object(handle, cpu, node, cache)) for _ in range(count)]
-
-    def _give_nodes(self, slabs: list[int], cpu: int) -> None:
-        for slab in slabs:
-            if slab != NONE:
-                give_object(self.handle, cpu, slab, self.now_ns)
+        """Put a mapping in place of the front of what is left of a reserved area (`mmap_region` with MAP_FIXED)."""
+        worst = cut_off(
+            self.handle, tree.handle, cpu, self.node_of[cpu], self._maple_node, self.now_ns,
+            mapping.start + mapping.pages, within.start + within.pages - 1,
+        )  # fmt: skip
+        self.spent_ns += 3 * self._ns["tree_node"] * worst
 
     def map_shared(self, task: Task, pages: int) -> Mapping:
         """Map ordinary memory that the task will share with its children."""

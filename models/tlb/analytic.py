@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.tlb.analytic_compiled import _evaluate
+from models.tlb.analytic_compiled import write_misses
 from models.tlb.hierarchy import Hierarchy
 from models.tlb.population import RATE_UNIT, Population
 
@@ -88,7 +88,7 @@ def evaluate(
         raise ValueError(f"flush_interval must be positive, not {flush_interval}")
     arrays, route = _description(hierarchy)
     out = np.empty(10)
-    _evaluate(population.count, population.mass, arrays, route, hierarchy.one_gig_as_2m, flush_interval,
+    write_misses(population.count, population.mass, arrays, route, hierarchy.one_gig_as_2m, flush_interval,
               CONFLICTS.index(conflicts), out)  # fmt: skip
     l1, walks = (out[0], out[1], out[2]), (out[3], out[4], out[5])
     steady_l1, steady_walks = float(out[6]), float(out[7])

@@ -11,7 +11,7 @@ from models.tlb.compiled import compiled
 from models.tlb.conflicts import full_sets, random_sets
 from models.tlb.population import RATE_UNIT
 
-__all__ = ["_evaluate", "characteristic_time"]
+__all__ = ["characteristic_time", "write_misses"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -120,7 +120,7 @@ def _level(
 
 
 @compiled
-def _evaluate(
+def write_misses(
     count: Ints,
     mass: Ints,
     arrays: Ints,

@@ -173,13 +173,18 @@ class WatchedCpus(Cpus):
     look: Callable[[], None] | None = None
     kept_until_ns: int | None = None
 
+    @property
+    def calm(self) -> bool:
+        """See `Cpus.calm`; but for what `look` may find."""
+        return self.kept_until_ns is None and super().calm
+
     def gives_way(self, since_ns: int) -> bool:
         """See `Cpus.gives_way`."""
         if self.look is not None:
             self.look()
         if self.kept_until_ns is not None:
             return self._env.now >= self.kept_until_ns
-        return super().gives_way(since_ns)
+        return self.contended and super().gives_way(since_ns)
 
     def release(self, cpu: int) -> None:
         """See `Cpus.release`."""

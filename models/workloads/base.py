@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
 import simpy
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from models.kernel.entities import Mapping, SecretFile
 from models.kernel.errors import KernelRefusal
 from models.kernel.limits import User
+from models.workloads.looks import touch_and_look
 from models.workloads.system import System
 from models.workloads.thread import Thread
 from models.workloads.waits import Killed, Wait
@@ -19,8 +20,9 @@ from simcore.units import Nanoseconds
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
-__all__ = ["Count", "Positive", "Rate", "Wait", "Workload", "WorkloadConfig"]
+__all__ = ["Count", "Looker", "Positive", "Rate", "Wait", "Workload", "WorkloadConfig"]
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -69,6 +71,16 @@ class WorkloadConfig(BaseModel):
     sample_at: tuple[Count, ...] = ()
 
 
+class Looker(Protocol):
+    """Looks at what a task has done: the task's own calls, which take its time."""
+
+    def look_up(self, done: str) -> Iterable[int]:
+        """Look at all that is new when something has been done; returns how long each call takes, in ns."""
+
+    def page_times(self, mapping: Mapping) -> NDArray[np.int64]:
+        """How long the call takes that looks at a page of a mapping as soon as it is there, for each page, in ns."""
+
+
 class Workload(ABC):
     """A workload: processes that call the kernel.
 
@@ -82,8 +94,7 @@ class Workload(ABC):
         readers: called with a label when it has read the kernel's counters.
         watchers: called with each secret file when it has been filled.
         leavers: called with a thread that has woken another one and goes to sleep; generators, that take their time.
-        lookers: called with what has been done, and the mapping in which, if it is one; they return how long the task's
-            calls take that look at that, in ns.
+        looker: looks at what the task has done, which takes the task's time.
     """
 
     Config: type[WorkloadConfig]
@@ -107,7 +118,7 @@ class Workload(ABC):
         self.readers: list[Callable[[str], None]] = []
         self.watchers: list[Callable[[SecretFile], None]] = []
         self.leavers: list[Callable[[Thread], Wait]] = []
-        self.lookers: list[Callable[[str, Mapping | None], Iterable[int]]] = []
+        self.looker: Looker | None = None
         self._sample_at = frozenset(config.sample_at)
 
     def process(self) -> Wait:
@@ -179,19 +190,16 @@ class Workload(ABC):
 
     def touch_secret(self, thread: Thread, mapping: Mapping, pages: int = 1) -> Wait:
         """Fault in the next pages of a secret mapping; who looks at pages looks at each as soon as it is there."""
-        if not self.lookers:
-            yield from thread.touch_secret(mapping, pages)
-            return
-        for _ in range(pages):
-            yield from thread.touch_secret(mapping)
-            yield from self.look_at(thread, "touched", mapping)
+        if self.looker is None:
+            return thread.touch_secret(mapping, pages)
+        times = self.looker.page_times(mapping)
+        return touch_and_look(thread, mapping, times[mapping.touched : mapping.touched + pages])
 
-    def look_at(self, thread: Thread, done: str, mapping: Mapping | None = None) -> Wait:
+    def look_at(self, thread: Thread, done: str) -> Wait:
         """Make the calls that look at what has been done, one after the other."""
-        for looker in self.lookers:
-            for spent_ns in looker(done, mapping):
-                self.system.kernel.spent_ns += spent_ns
-                yield from thread.spend()
+        for spent_ns in self.looker.look_up(done) if self.looker is not None else ():
+            self.system.kernel.spent_ns += spent_ns
+            yield from thread.spend()
 
     def hold(self, thread: Thread, delay_ns: int) -> Wait:
         """Sleep, without a CPU."""

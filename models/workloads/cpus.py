@@ -57,6 +57,11 @@ class Cpus:
         """Whether a task waits for a CPU."""
         return self._queue[self._first] != NOBODY
 
+    @property
+    def calm(self) -> bool:
+        """Whether no thread will be asked to give way before the next event."""
+        return not self.contended
+
     def gives_way(self, since_ns: int) -> bool:
         """Whether a thread has to give way that has had its CPU since a time."""
         return self._env.now - since_ns >= SLICE_NS and self.contended

@@ -120,9 +120,14 @@ class OnCpu:
             # Nobody else does anything, and nothing is due before: there is nobody to be asked.
             kernel.now_ns = now_ns + delay_ns
             return self.give_way()
+        return self.wait_out(delay_ns)
+
+    def wait_out(self, delay_ns: int) -> Wait:
+        """Let the time pass that an operation takes which begins now and is paid for, while others may do something."""
+        system = self.system
         if system.single:
             return self._wait_alone(delay_ns)
-        push(system.clocks.handle, self.cpu, now_ns + delay_ns)
+        push(system.clocks.handle, self.cpu, system.env.now + delay_ns)
         return self._pass("" if system.tracer is None else system.tracer.operation(), delay_ns)
 
     def _pass(self, operation: str, delay_ns: int) -> Wait:

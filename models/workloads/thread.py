@@ -55,7 +55,7 @@ class Thread(OnCpu):
                 if result is FaultResult.GROUP_OOM:
                     yield from self._group_out_of_memory()
                 elif result is FaultResult.OOM:
-                    yield from self._out_of_memory(costly=kernel.policy.costly)
+                    yield from self.find_memory(costly=kernel.policy.costly)
         finally:
             self.system.secret_faults += mapping.touched - before
             self.system.secret_fault_ns += self.system.env.now - began_ns
@@ -81,7 +81,7 @@ class Thread(OnCpu):
             done, result = yield from self._fault_range(kind, mapping, room)
             count -= done
             if result is FaultResult.OOM:
-                yield from self._out_of_memory(costly=False)
+                yield from self.find_memory(costly=False)
 
     def write_pipe(self, pages: int) -> Wait:
         """Fill pages of pipe buffers."""
@@ -90,7 +90,7 @@ class Thread(OnCpu):
             pages -= done
             yield from self.spend()
             if pages > 0:
-                yield from self._out_of_memory(costly=False)
+                yield from self.find_memory(costly=False)
 
     def _fault_range(self, kind: int, mapping: Mapping, count: int) -> Wait:
         """Fault in pages, as many as may be without asking again; returns pages got, and OOM when memory ran out.
@@ -157,7 +157,7 @@ class Thread(OnCpu):
         yield from self.give_way()
         return done, FaultResult.DONE
 
-    def _out_of_memory(self, *, costly: bool) -> Wait:
+    def find_memory(self, *, costly: bool) -> Wait:
         """A fault found no memory: call the OOM killer and try again, or spin for ever.
 
         Raises:

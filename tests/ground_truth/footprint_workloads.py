@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from models.host.recorded_fragmenting import Fragmenting
 from models.kernel.footprints import BackgroundSpec, fdtable_orders, load_footprints, max_fds
 from tests.models.kernel.footprint_reference import FootprintState, Ledger, Release, Request
 
@@ -86,6 +87,7 @@ class Workload:
         time_ns: Time at which a number of secret pages was reached, for grace periods.
         samples: Numbers of secret pages (or steps) at which the recording sampled its counters.
         stop_after: Secret pages after which the recording stopped early, for want of memory.
+        fragmenting: What the program left behind before the recording began.
         preset: Name of the footprints preset.
     """
 
@@ -99,6 +101,7 @@ class Workload:
         samples: frozenset[int],
         booted_ns: int,
         stop_after: int | None = None,
+        fragmenting: Fragmenting | None = None,
         preset: str = "minimal_6_1",
     ) -> None:
         self.parameters = parameters
@@ -110,8 +113,7 @@ class Workload:
         self.out: list[Request | Release] = []
         self.secret_pages = 0
         self.alone = True
-        fragmented = int(parameters.get("frag", 0))
-        self.space = AddressSpace(fragmented)
+        self.space = AddressSpace(0 if fragmenting is None else fragmenting.pages)
         self.flags = frozenset(("pool",) if policy != "page" else ())
         self.tasks: list[tuple[Ledger, File]] = []
         self.background = deque(sorted(self.state.footprints.background, key=lambda entry: entry.after_ns))
@@ -119,8 +121,8 @@ class Workload:
         while self.background and self._due_ns(self.background[0]) <= time_ns(0):
             self._give_boots(self.background.popleft())  # its pages are part of the recorded state
         self.open_pipes = self.pipes = 0
-        if fragmented:
-            self._fragment(fragmented)
+        if fragmenting is not None:
+            self._fragment(fragmenting)
 
     def number(self, name: str, default: int = 0) -> int:
         """A numeric parameter."""
@@ -211,14 +213,14 @@ class Workload:
         )()
         return self.out
 
-    def _fragment(self, anon_pages: int) -> None:
-        """The slabs that opening pipes and closing every fourth leaves behind."""
-        pipes = [Ledger() for _ in range(anon_pages // (PIPE_PAGES * self.number("fevery", 24)))]
+    def _fragment(self, left: Fragmenting) -> None:
+        """The slabs that opening pipes and closing some between the others leaves behind."""
+        pipes = [Ledger() for _ in range(left.pipes)]
         for pipe in pipes:
             self.state.perform("pipe", pipe)
-        for pipe in pipes[::4]:
-            self.state.perform("close_pipe", pipe)
-        self.pipes, self.open_pipes = len(pipes), len(pipes) - len(pipes[::4])
+        for closed in range(left.closed):
+            self.state.perform("close_pipe", pipes[closed * left.pipes // left.closed])
+        self.pipes, self.open_pipes = left.pipes, left.pipes - left.closed
         self.state.end_grace_period(1 << 62)
         self.state.restart_clock()
 

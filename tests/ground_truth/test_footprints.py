@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from models.host.recorded_fragmenting import fragmenting_of
+from models.host.recording import AllocatorRecording
 from models.kernel.footprints import load_footprints
 from tests.ground_truth.footprint_workloads import Workload, interpolate
+from tests.ground_truth.recorded import RECORDINGS, read
 from tests.models.kernel.footprint_reference import Release, Request
 
-RECORDINGS = Path(__file__).parents[1] / "recordings"
 #: Sample from which requests are compared, samples at which that stops, label of the samples that give times.
 WINDOWS = {
     "a": ("mapped", {"munmap"}, "fault"),
@@ -90,14 +92,20 @@ def generated(data: dict[str, Any]) -> Workload:
         for sample in data["samples"]:
             if sample["label"] == label and sample["secret_pages"] > points[-1][0]:
                 points.append((sample["secret_pages"], sample["time_ns"]))
+    parameters, fragmenting = data["workload"]["parameters"], None
+    if "frag" in parameters:
+        whole = read("allocator", data["name"])
+        assert isinstance(whole, AllocatorRecording)
+        fragmenting = fragmenting_of(whole)
     workload = Workload(
-        data["workload"]["parameters"],
+        parameters,
         data["source"]["secretmem_policy"],
         data["machine"]["cpus"],
         time_ns=interpolate(points),
         samples=frozenset(s["secret_pages"] for s in data["samples"] if s["label"] == label),
         booted_ns=data["samples"][0]["time_ns"],
         stop_after=next(s["secret_pages"] for s in data["samples"] if s["label"] in stop),
+        fragmenting=fragmenting,
     )
     workload.run(code)
     return workload

@@ -47,7 +47,7 @@ class Background:
 
     def __init__(self, state: State, costs: CostPreset, *, proactive: bool = True) -> None:
         self._state, self._store = state, state.pages
-        self._boosted = self._store.zones["boosted"]
+        self._boosted = memoryview(self._store.zones["boosted"])  # type: ignore[arg-type]  # NumPy hides its buffer
         self._order = int(self._store.config[0]["pageblock_order"])
         self.requested = False
         self.proactive = proactive
@@ -63,11 +63,11 @@ class Background:
     @property
     def boosted(self) -> bool:
         """Whether a request has boosted a zone's watermarks and not woken kswapd yet."""
-        return bool(self._boosted.any())
+        return any(self._boosted)
 
     def wake_kswapd(self) -> bool:
         """Let kswapd look after boosted watermarks; returns whether kcompactd is to be woken if it sleeps."""
-        self._boosted[:] = 0
+        self._store.zones["boosted"][:] = 0
         boosts = self._store.zones["boost"]
         if self.failures >= _MAX_RECLAIM_RETRIES or not boosts.any():
             return False

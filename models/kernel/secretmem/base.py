@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from models.kernel.errors import FaultResult
+from models.kernel.limits import UNLIMITED
+from models.kernel.pages.layout import NONE
 
 if TYPE_CHECKING:
     from models.kernel.entities import Mapping, SecretFile
     from models.kernel.kernel import Kernel
 
-__all__ = ["Faults", "Policy", "PolicyOptions"]
+__all__ = ["AtHand", "Faults", "Policy", "PolicyOptions"]
 
 
 class Faults(NamedTuple):
@@ -21,6 +23,18 @@ class Faults(NamedTuple):
 
     done: int
     result: FaultResult
+
+
+class AtHand(NamedTuple):
+    """What a file's next faults get without asking its policy: so many pages.
+
+    They are the allocator's next (``pfn`` is NONE) or lie side by side; ``removed``: each leaves the direct map by
+    itself.
+    """
+
+    pfn: int
+    pages: int
+    removed: bool
 
 
 class PolicyOptions(BaseModel):
@@ -70,6 +84,13 @@ class Policy(ABC):
 
         For each page, ``mapping.touched`` and ``file.present`` grow by one.
         """
+
+    def at_hand(self, file: SecretFile) -> AtHand:
+        """Pages that compiled code may fault in by itself; the policy is told afterwards (`handed_out`)."""
+        return AtHand(NONE, UNLIMITED if self.compiled else 0, True)
+
+    def handed_out(self, file: SecretFile, pages: int) -> None:  # noqa: B027 - most policies keep no account of it
+        """A file has got so many of the pages that were at hand."""
 
     @abstractmethod
     def release(self, cpu: int, file: SecretFile) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 from models.kernel.entities import Mapping, SecretFile
 from models.kernel.errors import FaultResult
 from models.kernel.pool_chunks import CHUNK_PAGES, hand_out
-from models.kernel.secretmem.base import Faults, Policy
+from models.kernel.secretmem.base import AtHand, Faults, Policy
 
 __all__ = ["ChunkPolicy", "Pool"]
 
@@ -89,6 +89,15 @@ class ChunkPolicy(Policy):
             mapping.touched += 1
             file.present += 1
         return Faults(count, FaultResult.DONE)
+
+    def at_hand(self, file: SecretFile) -> AtHand:
+        """What is left of the chunk."""
+        return AtHand(file.pool.next_pfn, file.pool.left, self.remove_pages)
+
+    def handed_out(self, file: SecretFile, pages: int) -> None:
+        """Take pages from what is left of the chunk."""
+        file.pool.next_pfn += pages
+        file.pool.left -= pages
 
     def _grow(self, cpu: int, mapping: Mapping, pool: Pool) -> FaultResult:
         """Add a chunk to a pool, with the kernel objects that keep account of it."""

@@ -54,7 +54,7 @@ class TestErrors:
         task = kernel.first_task(User("user"))
         with refused(kernel, errno.EINVAL):
             kernel.memfd_secret(task, 0, flags=1)
-        assert task.files == []
+        assert not task.files
         assert kernel.limits.refusals == {"EINVAL": 1}
         assert kernel.memfd_secret(task, 0, flags=O_CLOEXEC) in task.files
 

@@ -100,7 +100,7 @@ class KernelMachine(RuleBasedStateMachine):
         task = self.task(choice)
         self.tasks.remove(task)
         self.kernel.exit(task, cpu)
-        assert (task.mappings, task.files, task.locked_pages) == ([], [], 0)
+        assert (task.mappings, list(task.files), task.locked_pages) == ([], [], 0)
         self.zombies.append(task)
 
     @precondition(lambda self: self.zombies)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from itertools import pairwise
-from typing import Any
 
 from models.kernel.mapping_tree import MappingTree
+from models.kernel.mapping_tree_nodes import LEAF_SLOTS
 
 START = ((400, 410), (411, 500), (600, 700), (1 << 35, (1 << 35) + 20))
 
@@ -19,36 +19,38 @@ class Watched:
         self.taken = 0
         self.nodes = len(self.walk()[1])
 
-    def take(self) -> int:
-        self.taken += 1
-        return self.taken
-
     def store(self, first: int, last: int, mapped: bool) -> tuple[int, list[int]]:
         """Nodes taken, and the slabs of those that are no longer used."""
-        before = self.taken
-        dead = self.tree.store(first, last, mapped, self.take)
-        self.nodes += self.taken - before - len(dead)
-        return self.taken - before, dead
+        spare = [self.taken + at for at in range(2 * self.tree.nodes_at_worst(), 0, -1)]
+        aside = len(spare)
+        dead = self.tree.store(first, last, mapped, spare)
+        taken = aside - len(spare)
+        self.taken += taken
+        self.nodes += taken - len(dead)
+        return taken, dead
 
-    def walk(self) -> tuple[list[tuple[int, int, bool]], list[Any]]:
-        """All entries as (first page, last page, mapped), and all nodes."""
+    def walk(self) -> tuple[list[tuple[int, int, bool]], list[int]]:
+        """All entries as (first page, last page, mapped), and the slabs of all nodes."""
         entries: list[tuple[int, int, bool]] = []
-        nodes: list[Any] = []
+        slabs: list[int] = []
+        arrays = self.tree.arrays
 
-        def visit(node: Any, first: int, depth: int) -> None:
-            nodes.append(node)
-            assert len(node.items) <= (16 if node.leaf else 10)
-            assert node.leaf == (depth == self.tree.height)
-            for end, item in zip(node.ends, node.items, strict=True):
-                if node.leaf:
-                    entries.append((first, end, item))
+        def visit(number: int, first: int, depth: int) -> int:
+            count, leaf, slab = (int(value) for value in arrays.nodes[number])
+            slabs.append(slab)
+            assert count <= (16 if leaf else 10)
+            assert bool(leaf) == (depth == self.tree.height)
+            own = slice(number * LEAF_SLOTS, number * LEAF_SLOTS + count)
+            for end, item in zip(arrays.ends[own].tolist(), arrays.items[own].tolist(), strict=True):
+                if leaf:
+                    entries.append((first, end, bool(item)))
                 else:
-                    assert item.ends[-1] == end
-                    visit(item, first, depth + 1)
+                    assert visit(item, first, depth + 1) == end
                 first = end + 1
+            return first - 1
 
-        visit(self.tree._root, 0, 1)
-        return entries, nodes
+        visit(int(arrays.tree[0]["root"]), 0, 1)
+        return entries, slabs
 
 
 def test_files_that_come_and_go() -> None:
@@ -73,6 +75,8 @@ def test_files_that_come_and_go() -> None:
             assert [one[:2] for one in entries if one[2]] == sorted([*places.values(), *START])
             assert all(one[2] or other[2] for one, other in pairwise(entries))
             assert len(nodes) == watched.nodes
+            taken = [slab for slab in nodes if slab > 0]
+            assert len(taken) == len(set(taken))
 
 
 def test_a_change_never_takes_more_than_was_set_aside() -> None:
