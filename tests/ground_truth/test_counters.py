@@ -23,7 +23,7 @@ LONG = (
 )
 #: What the model misses, and why; docs/validation.md says by how much.
 SHORT = {
-    "churn-4g-pmd_pool_pagewise-minimal": "which 2M blocks can be chunks again depends on every single slab page",
+    "churn-4g-pmd_pool_pagewise-minimal": "single pages remain in more blocks than recorded; why is not known",
 }
 
 
