@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TWO_AT_A_TIME := -n 2 --dist loadfile
+LIVE_TESTS := tests/models/host/test_live.py tests/models/host/kernel_memory
 
 .PHONY: run test live long bench clean
 
@@ -18,11 +19,11 @@ test: $(READY)
 
 # The kernel of this machine beside the model; splits a few entries of its direct map, and skips what it cannot do.
 live: $(READY)
-	$(BIN)/python -m pytest -m "long or not long" -rs tests/models/host/test_live.py tests/models/host/kernel_memory
+	$(BIN)/python -m pytest -m "long or not long" -rs $(LIVE_TESTS)
 
-# What takes more than a minute each: whole sweeps, notebooks, every recording, the kernel of this machine.
+# What takes more than a minute each: whole sweeps, notebooks, every recording; not what `make live` runs.
 long: $(READY)
-	$(BIN)/python -m pytest -m long $(TWO_AT_A_TIME)
+	$(BIN)/python -m pytest -m long $(TWO_AT_A_TIME) $(LIVE_TESTS:%=--ignore=%)
 
 # The engines that the table compares with are kept out of the environment: one of them ships a package named `tests`.
 bench: $(READY)
