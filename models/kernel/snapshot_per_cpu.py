@@ -29,6 +29,13 @@ def fill_as_refilled(
     A list that is in use holds from nothing to what a refill brings, `max(batch >> order, 2)` blocks [6.1:
     __rmqueue_pcplist]. What is left of the length was freed without being taken again, by the boot or since, as single
     pages; which share of it is unmovable is drawn too.
+
+    Args:
+        store: whose free blocks are placed.
+        number: of the zone in the store.
+        zone: the same zone, as the snapshot has it.
+        placement: of its free blocks; of its spare pages some get onto lists.
+        random: the stream ``host.placement``.
     """
     types = placement.types[(placement.spare >> placement.shift) - placement.first_block]
     room = {kind: placement.spare[types == kind] for kind in (UNMOVABLE, MOVABLE, RECLAIMABLE)}
@@ -54,7 +61,7 @@ def _cut(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw up to ``count`` whole blocks from ascending pages; return their first pages, and the pages left."""
     size = 1 << order
-    first = np.flatnonzero(room[: len(room) - size + 1] % size == 0)
+    first = np.flatnonzero(room[: max(0, len(room) - size + 1)] % size == 0)
     whole = first[room[first + size - 1] - room[first] == size - 1]
     drawn = random.permutation(whole)[:count]
     return room[drawn], np.delete(room, drawn[:, None] + np.arange(size))
@@ -67,6 +74,10 @@ def fill_unmarked(
 
     Candidates are the pages of a type's pageblocks that carry no mark. Of the unmarked ones in unmovable blocks, as
     many as vmalloc and per-CPU data take are the kernel's own; how many of the rest are on the lists is drawn.
+
+    Args:
+        store, number, zone, placement, random: see `fill_as_refilled`.
+        kernel_pages: pages of vmalloc and per-CPU data.
     """
     shift = int(store.config[0]["pageblock_order"])
     wanted = sum(lists.count for lists in zone.pagesets if lists.cpu < store.per_cpu.shape[1])

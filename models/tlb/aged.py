@@ -22,7 +22,7 @@ PART = 32
 # Ages are signed bytes. No age is below that of padding.
 MOST_WAYS, _PADDING = 128, 127
 
-_BYTE, _MARK, _LANE, _WORD = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
+_BYTE, _MARK, _WORD = ir.IntType(8), ir.IntType(16), ir.IntType(64)
 _AGES, _MARKS = ir.VectorType(_BYTE, PART), ir.VectorType(_MARK, PART)
 _NUMBERS = tuple(range(PART))
 # An odd multiplier that mixes (2^64 over the golden ratio); a mark is its product's upper 16 bits, made odd: 0 marks a

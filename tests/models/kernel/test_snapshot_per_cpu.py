@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from models.host.snapshot import take_snapshot
-from models.kernel.pages.layout import COSTLY_ORDER, FREE, PCP_LISTS, PCP_TYPES, PER_CPU, Store
+from models.kernel.pages.layout import COSTLY_ORDER, FREE, PCP_LISTS, PCP_TYPES, PER_CPU, UNMOVABLE, Store
 from models.kernel.pages.lists import per_cpu_list
 from models.kernel.snapshot_pages import snapshot_pages
+from models.kernel.snapshot_per_cpu import fill_as_refilled
+from models.kernel.snapshot_placement import Placement
 from models.machine.snapshot import Snapshot
 from tests.models.host.proc_machines import sources
 
@@ -61,3 +63,15 @@ def test_each_list_in_use_holds_up_to_a_refill(snapshot: Snapshot) -> None:
         assert 0 < reclaimable <= max(batch >> order, 2)
         assert movable == 0
     assert longest[:PCP_TYPES].all()
+
+
+@pytest.mark.parametrize("pages", range(10))
+def test_less_room_than_a_block(snapshot: Snapshot, pages: int) -> None:
+    """Where fewer pages are left than a block of some order has, none of that order is drawn."""
+    zone = max(snapshot.zones, key=lambda zone: zone.managed)
+    nothing, spare = np.zeros(0, np.int64), np.arange(pages, dtype=np.int64)
+    placement = Placement(nothing, nothing, spare, nothing, 0, np.full(1, UNMOVABLE, np.uint8), 9)
+    for seed in range(5):
+        store = Store(512, 1, CPUS, 1, 9, huge_lists=True)
+        fill_as_refilled(store, 0, zone, placement, np.random.default_rng(seed))
+        assert int(store.per_cpu["count"].sum()) <= pages
