@@ -13,7 +13,7 @@ from models.host.recorded_walks import NO_TREE, Spans, note_mapped, table_end, w
 from models.kernel.areas import MMAP_TOP
 from models.kernel.entities import Mapping, Task
 from models.kernel.kernel import Kernel
-from models.kernel.programs import SCRATCH
+from models.kernel.program_steps import SCRATCH
 
 __all__ = ["MAPPED_AT_START", "PREPARED_NS", "Program"]
 

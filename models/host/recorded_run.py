@@ -16,6 +16,7 @@ from models.host.recorded_program import MAPPED_AT_START, PREPARED_NS, Program
 from models.kernel.chains import list_blocks
 from models.kernel.compaction.background import Background
 from models.kernel.entities import SecretFile, Task
+from models.kernel.errors import KernelRefusal
 from models.kernel.footprints import BackgroundSpec
 from models.kernel.kernel import Kernel
 from models.kernel.layout import FILE_PAGES
@@ -23,7 +24,7 @@ from models.kernel.limits import UNLIMITED, User
 from models.kernel.mapping_tree import MappingTree
 from models.kernel.pages.layout import NONE
 from models.kernel.pool_chunks import CHUNK_PAGES
-from models.kernel.programs import SCRATCH
+from models.kernel.program_steps import SCRATCH
 from models.kernel.slab_caches import give_object
 from models.workloads.background_compaction import Kcompactd, WatchedCpus
 from models.workloads.base import Workload, WorkloadConfig
@@ -33,6 +34,7 @@ from models.workloads.fork_bomb import ForkBomb
 from models.workloads.spread import Spread
 from models.workloads.system import System
 from models.workloads.thread import Thread
+from models.workloads.waits import Killed
 from simcore.environment import Environment
 
 __all__ = ["Observed", "policy_config", "run_recorded"]
@@ -64,12 +66,14 @@ class Observed:
             by sample, int64; sizes and splits are changes since the start.
         faults: int64, secret pages touched up to each sample.
         frames: int64, frame of every secret page, in the order of their faults.
+        killed: whether the program did not live to its end: memory ran out.
     """
 
     labels: tuple[str, ...]
     values: dict[str, NDArray[np.int64]]
     faults: NDArray[np.int64]
     frames: NDArray[np.int64]
+    killed: bool = False
 
     def regions(self, at: int, shift: int) -> int:
         """Return how many distinct regions of ``1 << shift`` pages held a secret page up to a sample."""
@@ -133,10 +137,14 @@ def run_recorded(
         # The clock is read before the counters: those were still to be read when the stream began.
         kernel.spent_ns += program.read_ns + PREPARED_NS
         yield from thread.spend()
-        yield from workload.run(thread)
-        thread.sleep()
-        yield env.timeout(idle_ns)
-        notes.read("idle")
+        try:
+            yield from workload.run(thread)
+        except (KernelRefusal, Killed, simpy.Interrupt):
+            notes.killed = True
+        else:
+            thread.sleep()
+            yield env.timeout(idle_ns)
+            notes.read("idle")
         notes.read("end")
 
     for entry in kernel.footprints.background:
@@ -188,6 +196,7 @@ class _Notes:
         self._rows: list[tuple[int, ...]] = []
         self._frames: list[NDArray[np.int64]] = []
         self._begin = self._tiling()
+        self.killed = False
 
     def _tiling(self) -> tuple[int, ...]:
         counters = self._kernel.state.direct_map.counters[0]
@@ -210,7 +219,8 @@ class _Notes:
             "level2_splits", "level3_splits", "direct_map_4k_kb", "direct_map_2m_kb", "direct_map_1g_kb", "free_kb",
         )  # fmt: skip
         frames = np.concatenate([np.zeros(0, np.int64), *self._frames])
-        return Observed(tuple(self._labels), dict(zip(names, columns, strict=False)), columns[-1], frames)
+        values = dict(zip(names, columns, strict=False))
+        return Observed(tuple(self._labels), values, columns[-1], frames, self.killed)
 
 
 def _frames(kernel: Kernel, file: SecretFile) -> NDArray[np.int64]:

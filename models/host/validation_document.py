@@ -88,8 +88,12 @@ _TAIL = """\
 * Single slab pages: the timer ticks where the recorded clock says, grace periods go from tick to tick by the kernel's
   rules, and the tree of mappings changes node by node, so that new slabs come within a few files of the recorded, in
   `b_page_4g_4096` for the first 24 of maple nodes and files at the very file. A thread of the kernel that is woken
-  while a task is in a long system call has to wait for its end, which is not modelled: where files of pools are
-  closed callbacks run one or two ticks later than here.
+  while a task is in a long system call has to wait for its end, which is not modelled. Nor is that the timer ticks
+  elsewhere until some 1.36 s after power-on, where recordings of unfragmented memory begin: with ticks 1.6 ms earlier
+  until then, and the clock corrected at every sample, the first nine slabs of maple nodes and files of
+  `f_pagewise_4g_1500` and `f_pool_4g_5000`, and six of `f_pool_4g_1500`, are taken at the recorded files, with 8 GiB
+  they fit best 1.1 ms later. Afterwards callbacks give pages back at multiples of 4 ms, as here. When the boot set
+  that timer is not recorded, and the chunks of `f_pool_4g_1500` and `f_pool_4g_5000` change at the same pages with it.
 * Pools under churn (`f_pool_4g_1500`, `f_pool_4g_5000`): the chunks are the recorded ones at first; then one page of
   a slab lies in another block, and which blocks can be chunks again changes (in `f_pagewise_4g_1500`, the same boot
   and steps, none does). The clock is right to 0.2 %. With the ticks 0.3 to 1 ms early 83 to 86 % of the frames of
@@ -98,12 +102,9 @@ _TAIL = """\
   steps, but for the counters, 0.14 ms a time, read every 75 or every 250 steps; of the secret frames of the first
   1,500 steps 39 % lie in the same region (a test holds that). The number of regions, the splits and free memory stay
   close.
-* Churn of 20,000 steps on pools that are removed by pages (`churn-4g-pmd_pool_pagewise-minimal`): the median of the
-  placements is 384 splits for 384 after 2,500 steps, 410 for 407 after 5,000 and 435 for 434 after 10,000, then 461 for
-  448 and 490 for 471. The zone had 471 blocks of 2M; once all have been used chunks come from the zone below, where
-  the kernel needed one, and the model takes some 30, as single pages remain in about 15 more of the 310 blocks in
-  pieces. It is not the clock (ticks four times as often or as seldom: 503 and 505 from the same lists) nor the
-  placement (from the recorded lists of `c_page_4g_512_pb10`, of the same build: 505); what it is is not known.
+* Page tables of the kernel's own addresses: pools take small areas there, which come back when 32 MiB of them wait
+  (`vmap_areas`); a worker sees to that a little later than the model does. Addresses of stacks, and nodes of the
+  numbers of tasks, are counted by the most tasks at a time, which is exact until the first one ends.
 * Several CPUs: which CPU a task gets follows 6.1's rules, but in the recordings one thread emulates all CPUs, in
   turns that ticks of real time end. If one does so just when a child has woken its parent, the two change places.
   With every task on its recorded CPU, the splits of `c_page_4g_512_2cpu` are right at every sample, and 90 % of its

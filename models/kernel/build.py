@@ -73,7 +73,7 @@ def _resume(machine: Machine, snapshot: Snapshot, config: KernelConfig, random: 
 def assemble(machine: Machine, config: KernelConfig, pages: Store, direct_map: DirectMap) -> Kernel:
     """Put a kernel around the state of an allocator and a direct map."""
     footprints = load_footprints(config.footprints)
-    programs = compile_programs(footprints)
+    programs = compile_programs(footprints, machine.cpus)
     state = State(pages, direct_map, len(footprints.caches), programs.rows, len(programs.spans))
     _set_caches(state, footprints, machine.cpus)
     near, far = machine.topology.remote(0)

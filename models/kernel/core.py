@@ -9,6 +9,7 @@ from typing import Any
 from models.kernel.areas import PINNED_TABLE
 from models.kernel.deferral import RCU, WORKER, oldest_ns
 from models.kernel.entities import SecretFile, Task
+from models.kernel.flush import flush_kernel
 from models.kernel.footprints import Footprints
 from models.kernel.grace_period import give_due, waiting
 from models.kernel.layout import PINNED, State
@@ -18,7 +19,8 @@ from models.kernel.migration import Compactor
 from models.kernel.numbers import Numbers
 from models.kernel.pages.layout import NONE, Store
 from models.kernel.pool_chunks import forget_pages
-from models.kernel.programs import SCRATCH, Programs, reset_holder, run_program
+from models.kernel.program_steps import SCRATCH, reset_holder, run_program
+from models.kernel.programs import Programs
 from models.kernel.secretmem.base import Policy
 from models.kernel.slab_caches import give_object, take_object
 from models.kernel.vmap_areas import VmapAreas
@@ -135,15 +137,19 @@ class Core:
     def vmap_areas(self) -> VmapAreas:
         """Areas of the kernel's address space for what pools of secret pages note about their chunks."""
         handle, cache = self.handle, self.programs.caches["vmap_area"]
+        spec = self.footprints.vmap
         return VmapAreas(
-            self.footprints.vmap_holes,
+            spec.holes,
+            spec.first_table,
+            len(self.node_of),
             lambda cpu: int(take_object(handle, cpu, self.node_of[cpu], cache)),
             lambda cpu, slab: give_object(handle, cpu, slab, self.now_ns),
+            lambda: flush_kernel(handle, True),
         )
 
-    def vmap_flags(self) -> int:
-        """Whether addresses of the kernel are handed out without gaps: stacks, aligned to their size, leave some."""
-        return 0 if self.forked else self.programs.flag("no_vmap_holes")
+    def vmap_flags(self, area: int) -> int:
+        """Whether an area needs a page table: not where stacks, aligned to their size, leave holes between them."""
+        return self.programs.flag("vmap_table") if not self.forked and self.vmap_areas.needs_table(area) else 0
 
     def deferred_since_ns(self) -> int | None:
         """Since when something waits for a grace period or a worker; None: nothing does."""

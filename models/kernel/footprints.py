@@ -126,6 +126,8 @@ class Step(_Frozen):
         label: Name under which a later `give` finds what was taken.
         whose: Who pays.
         every: The step happens at every n-th run of its operation, from run `first` on.
+        per: What `every` and `first` count: runs of the operation; the most tasks that there were at a time; or the
+            most stacks, those of tasks that have ended included as long as their addresses cannot be used again.
         with_flag: The step happens only if the caller sets this flag (`with` in YAML).
         per_generation: `count` is multiplied by the depth of the task in the tree of forks.
         when: When a give happens: at once, after a grace period, or by a worker after one.
@@ -146,6 +148,7 @@ class Step(_Frozen):
     whose: Literal["task", "parent", "file", "mapping", "kernel"] = "task"
     every: Positive = 1
     first: Positive | None = None
+    per: Literal["run", "task", "stack"] = "run"
     with_flag: str | None = Field(default=None, alias="with")
     per_generation: bool = False
     when: Literal["now", "rcu", "worker"] = "now"
@@ -182,13 +185,25 @@ class BackgroundSpec(_Frozen):
     gives: dict[str, Count] = {}
 
 
+class VmapSpec(_Frozen):
+    """What the boot leaves where areas of two pages are taken.
+
+    Attributes:
+        holes: That many fit between others.
+        first_table: Which area, counted from 1, is the first that needs a new page table.
+    """
+
+    holes: Count = 0
+    first_table: Positive = 1
+
+
 class Footprints(_Frozen):
     """A preset: slab caches, operations as ordered steps, and the rules between them.
 
     Attributes:
         flags: Flags that hold for every operation.
         pagevec: Pages that truncation gives back in one batch.
-        vmap_holes: Small areas of the kernel's address space that the boot left free between others.
+        vmap: Small areas of the kernel's address space, which pools take.
     """
 
     name: str
@@ -201,7 +216,7 @@ class Footprints(_Frozen):
     xarray: XarraySpec
     mmu_gather: MmuGatherSpec
     pagevec: Positive
-    vmap_holes: Count = 0
+    vmap: VmapSpec = VmapSpec()
     operations: dict[str, tuple[Step, ...]]
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from typing import Any
 from models.kernel.code import CodeSpace
 from models.kernel.entities import Task
 from models.kernel.merging import MergeNever, MergingConfig
-from models.kernel.programs import SCRATCH
+from models.kernel.program_steps import SCRATCH
 from models.kernel.tasks import Tasks
 
 __all__ = ["Kernel"]

@@ -158,6 +158,7 @@ ROW: Final = np.dtype(
         ("migratetype", "<i8"), ("count", "<i8"), ("bulk", "<i8"), ("slot", "<i8"),
         ("when", "<i8"), ("every", "<i8"), ("first", "<i8"), ("flag", "<i8"),
         ("per_generation", "<i8"), ("scratch", "<i8"),
+        ("per", "<i8"), ("reached", "<i8"),  # what `every` counts (`programs.compile_programs`), and how far it came
         ("limit", "<i8"),  # of a step that gives: most things given by it and its further rows; 0: such a further row
     ]
 )  # fmt: skip

@@ -11,7 +11,7 @@ from models.kernel.entities import Mapping, SecretFile, Task
 from models.kernel.faults import Faulting
 from models.kernel.layout import ANON, INHERITED
 from models.kernel.limits import Group, User
-from models.kernel.programs import reset_holder
+from models.kernel.program_steps import reset_holder
 
 __all__ = ["Tasks"]
 

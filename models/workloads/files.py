@@ -6,7 +6,7 @@ from typing import Literal
 
 from models.kernel.entities import Mapping, SecretFile
 from models.kernel.errors import KernelRefusal
-from models.kernel.programs import SCRATCH
+from models.kernel.program_steps import SCRATCH
 from models.workloads.base import Count, Positive, Wait, Workload, WorkloadConfig
 from models.workloads.thread import Thread
 from simcore.units import Nanoseconds

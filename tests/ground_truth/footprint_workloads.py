@@ -111,7 +111,7 @@ class Workload:
         self.stop_after = stop_after
         self.state = FootprintState(load_footprints(preset), cpus)
         self.out: list[Request | Release] = []
-        self.secret_pages = 0
+        self.secret_pages = self.chunks = 0
         self.alone = True
         self.space = AddressSpace(0 if fragmenting is None else fragmenting.pages)
         self.flags = frozenset(("pool",) if policy != "page" else ())
@@ -170,15 +170,21 @@ class Workload:
         if self.policy == "page":
             self.perform("secret_fault", file.ledger, flags=flags)
         elif index % POOL_CHUNK_PAGES == 0:
-            # Stacks are aligned to their size, which leaves holes that a chunk's bookkeeping fits into.
-            holes = frozenset(("eager_vmap", "no_vmap_holes") if self.alone else ("eager_vmap",))
-            self.perform("pool_chunk", file.ledger, flags=flags | holes)
+            self.chunks += 1
+            self.perform("pool_chunk", file.ledger, flags=flags | self._vmap_flags())
         elif flags:
             self.perform("read_fault", mapping)
         for _ in range(self.state.footprints.xarray.new_nodes(index)):
             self.perform("page_cache_node", file.ledger)
         file.touched += 1
         self.secret_pages += 1
+
+    def _vmap_flags(self) -> frozenset[str]:
+        """What holds of the kernel's addresses for the last chunk: page tables are new with every 256th."""
+        ordinal = self.chunks - self.state.footprints.vmap.first_table
+        # Stacks are aligned to their size, which leaves holes that a chunk's bookkeeping fits into.
+        new = self.alone and ordinal >= 0 and ordinal % 256 == 0
+        return frozenset(("eager_vmap", "vmap_table") if new else ("eager_vmap",))
 
     def anon(self, start: int, first: int, count: int, ledger: Ledger) -> None:
         """Faults anonymous pages of an area in order."""

@@ -21,10 +21,6 @@ LONG = (
     "fork_bomb-4g-pmd_pool-minimal",
     "many_files-4g-page-distribution",
 )
-#: What the model misses, and why; docs/validation.md says by how much.
-SHORT = {
-    "churn-4g-pmd_pool_pagewise-minimal": "single pages remain in more blocks than recorded; why is not known",
-}
 
 
 def recording(name: str) -> CountersRecording:
@@ -34,14 +30,8 @@ def recording(name: str) -> CountersRecording:
 
 
 def cases() -> list[object]:
-    """All recordings; the long ones marked, those that are known to fall short expected to."""
-    found: list[object] = []
-    for name in names("counters"):
-        marks = [pytest.mark.long] if name in LONG else []
-        if name in SHORT:
-            marks.append(pytest.mark.xfail(strict=True, reason=SHORT[name]))
-        found.append(pytest.param(name, marks=marks))
-    return found
+    """All recordings, the long ones marked."""
+    return [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in names("counters")]
 
 
 @pytest.mark.parametrize("name", cases())

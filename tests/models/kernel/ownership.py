@@ -18,7 +18,7 @@ from models.kernel.layout import (
     page_at,
 )
 from models.kernel.pages.layout import NONE
-from models.kernel.programs import SCRATCH
+from models.kernel.program_steps import SCRATCH
 from tests.models.kernel.machines import PageCensus, tables
 
 

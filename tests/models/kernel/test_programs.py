@@ -121,5 +121,21 @@ def test_many_tasks_come_and_go() -> None:
         both.check()
 
 
+def test_tasks_one_after_another_do_not_fill_memory() -> None:
+    """Numbers and addresses of stacks come back: page tables of the kernel end with those of the first purge."""
+    kernel = boot({"memory": 64 << 20, "cpus": 1})
+    parent, used = kernel.first_task(_nobody()), []
+    for number in range(4 * 1638):
+        kernel.now_ns = number
+        child = kernel.fork(parent, 0)
+        kernel.exit(child, 0)
+        kernel.reap(child, 0)
+        while kernel.run_deferred(FOREVER_NS):
+            pass
+        used.append(int((kernel.store.pages["state"] == USED).sum()))
+    assert used[1600] - used[0] >= 1600 // 64
+    assert used[-1] - used[1700] <= 2
+
+
 def _nobody() -> User:
     return User("nobody")
