@@ -87,8 +87,8 @@ def policy_config(recorded: str) -> dict[str, Any]:
 
 def run_recorded(
     kernel: Kernel, cpus: int, config: WorkloadConfig, *, idle_ns: int, seed: int = 0,
-    fragmenting: Fragmenting | None = None, first_cpu: int = 0, check_ns: int | None = None, booted_ns: int = 0,
-    clock_ns: int = 0, tick_late_ns: int = 0, in_turns: bool = False,
+    fragmenting: Fragmenting | None = None, noted: int = 0, first_cpu: int = 0, check_ns: int | None = None,
+    booted_ns: int = 0, clock_ns: int = 0, tick_late_ns: int = 0, in_turns: bool = False,
 ) -> Observed:  # fmt: skip
     """Run a workload as the recorded program did: it samples, it idles in the end, it does not exit.
 
@@ -99,6 +99,7 @@ def run_recorded(
         idle_ns: How long it idles in the end.
         seed: Of the run's random streams.
         fragmenting: What the program left behind before the recording began.
+        noted: files or tasks about which the program sets a note before it begins.
         first_cpu: CPU on which the program begins.
         check_ns: When the kernel first looks whether memory is to be compacted unasked; None: it never does.
         booted_ns: When the boot ended, by the kernel's clock.
@@ -136,6 +137,7 @@ def run_recorded(
         notes.read("start")
         # The clock is read before the counters: those were still to be read when the stream began.
         kernel.spent_ns += program.read_ns + PREPARED_NS
+        program.begin(first_cpu, noted)
         yield from thread.spend()
         try:
             yield from workload.run(thread)

@@ -8,19 +8,11 @@ from numpy.typing import NDArray
 from models.host.comparison import Comparison, Options
 from models.host.recorded_cpus import takes_turns
 from models.host.recorded_fragmenting import fragmenting_of
-from models.host.recorded_run import Observed, policy_config, run_recorded
+from models.host.recorded_kernel import recorded_kernel
+from models.host.recorded_run import Observed, run_recorded
 from models.host.recording import AllocatorRecording
 from models.host.recording_text import RecordingError
-from models.host.restore import restore, restore_direct_map
 from models.host.tolerance import SAMPLED, compare_simulation, simulated_samples
-from models.kernel.boot_profile import boot_profile_names, load_boot_profile
-from models.kernel.build import assemble
-from models.kernel.config import KernelConfig
-from models.kernel.kernel import Kernel
-from models.kernel.pages.allocator import ALLOC_DEFAULT
-from models.kernel.pages.fallback import ALLOC_NOFRAGMENT, LRU
-from models.kernel.pages.layout import USED, Store
-from models.machine.machine import MachineConfig, build_machine
 from models.workloads.background_compaction import next_check_ns
 from models.workloads.base import WorkloadConfig
 from models.workloads.churn import ChurnConfig
@@ -28,7 +20,7 @@ from models.workloads.files import ManyFilesConfig, OneFileConfig
 from models.workloads.fork_bomb import ForkBombConfig
 from models.workloads.spread import Filler, SpreadConfig
 
-__all__ = ["compare", "mark_movable", "recorded_kernel", "simulate", "workload_of"]
+__all__ = ["compare", "simulate", "workload_of"]
 
 _FILLERS: dict[str, Filler] = {"anon": "ordinary", "pt": "page_tables", "pipe": "pipe", "secret": "secret"}
 #: Label of the samples that are taken while the workload grows, by type of workload.
@@ -43,9 +35,6 @@ _GROWING = {
 #: Labels of the model's workloads for those of the recordings, where they differ.
 _LABELS = {"anonfreed": "fillfreed", "idle100ms": "idle", "idle200ms": "idle"}
 _CHURN_SEED = 0x123456789
-_FRAGMENT_EVERY = 24
-_PIPE_PAGES = 16
-_KB_PER_PAGE = 4
 _REGION_SHIFTS = {"unique_2m_regions": 9, "unique_1g_regions": 18}
 #: When the recorded kernel starts kcompactd, before the first sample of the program: the middle of what the two
 #: recordings allow in which it worked unasked.
@@ -90,29 +79,9 @@ def simulate(
         clock_ns=_sampled_ns(recording, "start"),
         tick_late_ns=tick_late_ns,
         fragmenting=fragmenting_of(recording),
+        noted=_noted(recording),
     )
     return _at_samples(recording, observed), observed.frames
-
-
-def recorded_kernel(recording: AllocatorRecording) -> Kernel:
-    """Build a kernel in the state in which a recording begins."""
-    machine, source = recording.machine, recording.source
-    pages = restore(machine, recording.initial)
-    kinds = [zone.index for zone in machine.zones]
-    settings = pages.config[0]
-    settings["alloc_flags"] = ALLOC_DEFAULT | (ALLOC_NOFRAGMENT if len(kinds) > 1 else 0)
-    settings["highest_kind"] = max(kinds)
-    settings["per_cpu_pages"] = pages.per_cpu["count"].sum()
-    settings["free_pages"] = pages.zones["free_pages"].sum() + pages.per_cpu["free_pages_diff"].sum()
-    hardware = MachineConfig(
-        memory=tuple({"start": start, "end": end, "type": kind} for start, end, kind in machine.e820),
-        cpus=machine.cpus,
-        costs="recorded_emulation",
-    )
-    config = KernelConfig.model_validate({"secretmem": policy_config(source.secretmem_policy)})
-    direct_map = restore_direct_map(machine, recording.initial.direct_map)
-    mark_movable(recording, pages)
-    return assemble(build_machine(hardware), config, pages, direct_map)
 
 
 def _sampled_ns(recording: AllocatorRecording, label: str) -> int:
@@ -132,44 +101,10 @@ def _check_ns(recording: AllocatorRecording) -> int | None:
     return next_check_ns(boot_ns - _KCOMPACTD_BEFORE_INIT_NS, start_ns, steps_from_ns) - start_ns
 
 
-def mark_movable(recording: AllocatorRecording, pages: Store) -> None:
-    """Take what is in use in movable pageblocks for memory of processes, but for the kernel's image.
-
-    The recording does not say who has it.
-    """
-    shift = recording.machine.pageblock_order
-    for zone in recording.machine.zones:
-        frames = np.arange(zone.start_pfn, zone.end_pfn)
-        used = pages.block_types[frames >> shift] == 0  # movable reads as zero
-        for (listed, order, _), pfns in recording.initial.free_lists.items():
-            if listed == zone.index:
-                used[(pfns[:, None] + np.arange(1 << order) - zone.start_pfn).ravel()] = False
-        for (listed, _), recorded in recording.initial.pcp.items():
-            for one in recorded.lists.values() if listed == zone.index else ():
-                used[(one.pfns[:, None] + np.arange(1 << one.order) - zone.start_pfn).ravel()] = False
-        held = frames[used]
-        pages.pages["state"][held] = USED
-        pages.pages["flags"][held] |= LRU
-    for start, end in _image(recording):
-        pages.pages["flags"][start:end] &= ~LRU
-
-
-def _image(recording: AllocatorRecording) -> tuple[tuple[int, int], ...]:
-    """Return the pages of the kernel's image, which lie in movable pageblocks too.
-
-    Which build was booted is told by where its read-only pages are; of an unknown one, only those are known.
-    """
-    read_only = {
-        pfn
-        for start, count, level, _, writable in recording.initial.direct_map.runs.tolist()
-        if level > 0 and not writable
-        for pfn in range(start, start + count)
-    }
-    for name in boot_profile_names():
-        image = load_boot_profile(name).image
-        if image and {*range(*image.kept_pfns[0]), *range(*image.kept_pfns[1]), *image.read_only_pfns} <= read_only:
-            return image.kept_pfns
-    return tuple((pfn, pfn + 1) for pfn in sorted(read_only))
+def _noted(recording: AllocatorRecording) -> int:
+    """Return about how many files or tasks the program sets a note before the first: all that it was told to make."""
+    noted = recording.workload.type in ("many_memfds", "fork")
+    return int(recording.workload.parameters.get("n", 0)) if noted else 0
 
 
 def workload_of(recording: AllocatorRecording) -> WorkloadConfig:

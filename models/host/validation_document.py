@@ -64,15 +64,14 @@ _TAIL = """\
   right, and the splits to one. One long run unasked (`b_page_2g_steal`) comes out right too. In `f_page_1g_steal`
   98 % of the first 12,000 frames are in their regions; from when kcompactd begins, 430 ms after the start, who took
   which pages first decides on regions for good (the last 10,000: 23 %). In `b_page_1g_steal` the first run begins 2.2 s
-  after the start within a few files of the recorded one, and 97 % of the frames are right up to file 15,000; then a
-  block changes three times within 60 files between unmovable and reclaimable slabs and asks for a run twice, here
-  once, and of the rest 25 % are right. The clock is known to 0.06 % there, 1.3 ms; with the ticks up to 2 ms early or
-  late, in steps of 0.1 ms, 60 % to 85 % of all frames are right (at four of 41 steps 80 % or more) and 68 to 70 entries
-  split, and in `f_page_1g_steal` 30 % to 46 %, with 55 splits in all: such a clock does not tell which it is.
-  Known and not modelled: the program sets notes about its files before the first (19 pages in `b_page_1g_steal`);
-  machines below 4 GiB boot with two free inodes more; kcompactd asks whether it gives way at every 32nd page while it
-  looks for free ones too; and tasks go by virtual run times, as in `c_page_1g_steal2` (below). With all of that tried
-  together 64 %, 37 % and 59 % of the frames of the three were right, and the splits of the last 66 for 64.
+  after the start within a few files of the recorded one, and 97 % of the frames are right up to file 12,000; of the
+  last 4,000 none is, though the splits are 70 for 70. The clock is known to 0.1 % there, 2 ms; with the ticks up to
+  2 ms early or late, in steps of 0.1 ms, 61 % to 81 % of all frames are right (at one of 41 steps 80 % or more) and 68
+  to 71 entries split, and in `f_page_1g_steal` 30 % to 46 %, with 55 splits in all: such a clock does not tell which
+  it is. Known and not modelled: kcompactd asks whether it gives way at every 32nd page while it looks for free ones,
+  too; tasks go by virtual run times, as in `c_page_1g_steal2` (below), and ordinary mappings side by side become one.
+  With the first two as well 64 %, 37 % and 59 % of the frames of the three were right, and the splits of the last
+  66 for 64.
   Splits and sizes of the direct map are right to 7 % in all. A turn of kcompactd
   between two ticks is 0.06 ms shorter than what it does takes: that rest is unexplained. Which objects of slabs the
   boot left free is the other thing that is not recorded. `c_page_1g_steal2` booted with one kernel thread less than
@@ -115,7 +114,9 @@ _TAIL = """\
   either.
 * What was fitted. Read off recordings that it then serves to simulate, so that these are no independent predictions
   where single slabs decide: objects that the boot left free (`boot_free` of the footprints; 17 of the cache of maple
-  nodes and files by forks, 20 by churn), the nodes that a workload's start takes, that churn opens no file first
+  nodes and files by forks, 20 by churn; two inodes more below 4 GiB, with which their slabs are taken at the very
+  file in `b_page_1g_steal`, `b_page_2g_steal`, `b_page_2g_fragfull` and `f_page_1g_steal`), where in a page the
+  program's notes begin, the nodes that a workload's start takes, that churn opens no file first
   (which made `f_pagewise_4g_1500` right), two nodes of the late device, the program's mappings (with those that it
   has where memory was put in pieces), at which ticks timers ring in machines of 1 and of 2 GiB (by when kcompactd
   began in `f_page_1g_steal` and `b_page_2g_steal`), of the costs those of compaction (by turns of kcompactd in these

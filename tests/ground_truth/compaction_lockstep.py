@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.host.recorded_kernel import mark_movable
 from models.host.recording import AllocatorRecording
 from models.host.replay import Replayer
-from models.host.simulate import mark_movable
 from models.kernel.compaction.control import Compaction
 from models.kernel.compaction.zone_run import begin_run, moved, step, suitable
 from models.kernel.pages.fallback import LRU

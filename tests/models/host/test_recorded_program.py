@@ -8,6 +8,7 @@ from models.host.recorded_fragmenting import Fragmenting
 from models.host.recorded_program import MAPPED_AT_START, Program
 from models.kernel.limits import UNLIMITED, User
 from models.kernel.mapping_tree import MappingTree
+from models.kernel.pages.layout import USED
 from tests.models.kernel.machines import boot
 
 
@@ -69,3 +70,16 @@ def test_a_look_up_takes_longer_beside_pages_that_were_kept() -> None:
         kernel.ftruncate(file, 1)
         spent.append(int(program.page_times(kernel.mmap(task, file, 1, 0)).sum()))
     assert spent[1] > spent[0]
+
+
+def test_notes_take_a_page_for_every_thousand_and_stay() -> None:
+    """And time: 8 ns each beside the faults."""
+    kernel = boot({"memory": 64 << 20, "cpus": 1})
+    task = kernel.first_task(User("nobody", memlock_pages=UNLIMITED, files_max=UNLIMITED))
+    program, taken = Program(kernel, task), []
+    for notes in (0, 700, 800, 20_000):
+        used, kernel.spent_ns = int((kernel.store.pages["state"] == USED).sum()), 0
+        program.begin(0, notes)
+        taken.append(int((kernel.store.pages["state"] == USED).sum()) - used)
+        assert kernel.spent_ns >= 8 * notes
+    assert taken == [0, 0, 1, 19]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from models.host.recorded_kernel import recorded_kernel
 from models.host.recording import AllocatorRecording, read_recording
-from models.host.simulate import recorded_kernel
 from models.kernel.compaction.background import Background
 from models.kernel.kernel import Kernel
 from models.workloads.background_compaction import TICK_NS, Kcompactd, WatchedCpus, next_check_ns, timer_ticks

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.host.recorded_kernel import recorded_kernel
 from models.host.recording import AllocatorRecording, read_recording
-from models.host.simulate import recorded_kernel
 from models.kernel.compaction.background import Background
 from models.kernel.kernel import Kernel
 from models.kernel.pages.layout import MOVABLE
