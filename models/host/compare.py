@@ -25,7 +25,7 @@ from models.host.scatter import free_split_regions, scatter_request
 from models.host.snapshot import take_snapshot
 from models.host.snapshot_file import to_yaml
 from models.host.sources import Unreadable
-from models.kernel.footprints import load_footprints
+from models.kernel.footprint_presets import load_footprints
 from models.machine.snapshot import Snapshot
 from simcore.experiment import Experiment
 from simcore.result import Result

@@ -12,8 +12,8 @@ from typing import Final
 
 from models.host.recording import AllocatorRecording
 from models.kernel.areas import MMAP_TOP
+from models.kernel.descriptors import max_fds
 from models.kernel.entities import Task
-from models.kernel.footprints import max_fds
 from models.kernel.kernel import Kernel
 
 __all__ = ["Fragmenting", "fragmenting_of"]

@@ -19,12 +19,12 @@ from models.kernel.entities import SecretFile, Task
 from models.kernel.errors import KernelRefusal
 from models.kernel.footprints import BackgroundSpec
 from models.kernel.kernel import Kernel
-from models.kernel.layout import FILE_PAGES
 from models.kernel.limits import UNLIMITED, User
 from models.kernel.mapping_tree import MappingTree
 from models.kernel.pages.layout import NONE
 from models.kernel.pool_chunks import CHUNK_PAGES
 from models.kernel.program_steps import SCRATCH
+from models.kernel.records import FILE_PAGES
 from models.kernel.slab_caches import give_object
 from models.workloads.background_compaction import Kcompactd, WatchedCpus
 from models.workloads.base import Workload, WorkloadConfig

@@ -9,21 +9,11 @@ from typing import Final
 
 from models.kernel.areas import LEVELS, SHIFTS
 from models.kernel.chains import append, give_chain, join, prepend, take
-from models.kernel.layout import (
-    ANON,
-    CHAINS,
-    PAGE_TABLES,
-    chains,
-    charge,
-    costs,
-    counts,
-    holders,
-    page_handle,
-    tables,
-)  # fmt: skip
+from models.kernel.layout import chains, charge, costs, counts, holders, page_handle, tables
 from models.kernel.pages.allocator import free_pages
 from models.kernel.pages.fallback import LRU
 from models.kernel.pages.layout import MOVABLE, NONE, UNMOVABLE, pages
+from models.kernel.records import ANON, CHAINS, PAGE_TABLES
 from simcore.compiled import jit
 
 __all__ = ["GATHER_BUNDLE", "GATHER_PAGES", "adopt_tables", "cover", "place", "touch_anon", "touch_table", "unmap"]

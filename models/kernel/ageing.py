@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from models.kernel.ageing_preset import fresh_preset
 from models.kernel.arena import reserve
 from models.kernel.chains import append, give_chain, take
-from models.kernel.layout import ANON, CHAINS, FIRST_RUN, State, chains, page_handle
+from models.kernel.layout import State, chains, page_handle
 from models.kernel.pages.allocator import ALLOC_DEFAULT, alloc_from_zone, free_pages
 from models.kernel.pages.fallback import LRU
 from models.kernel.pages.layout import MOVABLE, NONE, RECLAIMABLE, UNMOVABLE, pages
+from models.kernel.records import ANON, CHAINS, FIRST_RUN
 from simcore.compiled import jit
 
 __all__ = ["KERNEL_SHARE", "Life", "age_fragmented", "age_fresh"]

@@ -21,8 +21,9 @@ from models.kernel.direct_map import (
     split,
 )  # fmt: skip
 from models.kernel.flush import flush_split
-from models.kernel.layout import CHAINS, MAP_TABLE, chains, charge, costs, map_handle, page_handle
+from models.kernel.layout import chains, charge, costs, map_handle, page_handle
 from models.kernel.pages.layout import NONE, UNMOVABLE, pages
+from models.kernel.records import CHAINS, MAP_TABLE
 from simcore.compiled import jit
 
 __all__ = [

@@ -11,7 +11,8 @@ from models.kernel.boot_profile import load_boot_profile
 from models.kernel.config import KernelConfig
 from models.kernel.direct_map import DirectMap
 from models.kernel.flush_config import FLUSH_MODES, FlushConfig
-from models.kernel.footprints import Footprints, load_footprints
+from models.kernel.footprint_presets import load_footprints
+from models.kernel.footprints import Footprints
 from models.kernel.kernel import Kernel
 from models.kernel.layout import State
 from models.kernel.limits import Limits

@@ -5,10 +5,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.kernel.layout import CHAINS, chains, page_handle
+from models.kernel.layout import chains, page_handle
 from models.kernel.pages.allocator import alloc_block, free_pages
 from models.kernel.pages.fallback import ALLOC_KSWAPD
 from models.kernel.pages.layout import NONE, config, pages
+from models.kernel.records import CHAINS
 from simcore.compiled import jit
 
 __all__ = [

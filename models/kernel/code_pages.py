@@ -9,10 +9,11 @@ from typing import Final
 from models.kernel.attributes import reset_pages
 from models.kernel.chains import append, take, unlink
 from models.kernel.flush import flush_kernel
-from models.kernel.layout import CHAINS, FILE_PAGES, chains, charge, costs, page_handle
+from models.kernel.layout import chains, charge, costs, page_handle
 from models.kernel.migration import take_compacting
 from models.kernel.pages.allocator import bulk_zone, free_pages, take_bulk_page
 from models.kernel.pages.layout import NONE, UNMOVABLE, config, pages
+from models.kernel.records import CHAINS, FILE_PAGES
 from simcore.compiled import jit
 
 __all__ = ["AREA", "give_area", "reset_area", "take_area", "take_huge_area"]

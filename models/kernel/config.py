@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from models.kernel.boot_profile import boot_profile_names
 from models.kernel.flush_config import FlushConfig
-from models.kernel.footprints import footprint_presets
+from models.kernel.footprint_presets import footprint_presets
 from models.kernel.limits import Accounting
 from models.kernel.merging import MergingConfig
 from models.kernel.secretmem.registry import find_policy

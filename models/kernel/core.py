@@ -12,7 +12,7 @@ from models.kernel.entities import SecretFile, Task
 from models.kernel.flush import flush_kernel
 from models.kernel.footprints import Footprints
 from models.kernel.grace_period import give_due, waiting
-from models.kernel.layout import PINNED, State
+from models.kernel.layout import State
 from models.kernel.limits import Limits
 from models.kernel.merging import MergeNever
 from models.kernel.migration import Compactor
@@ -21,6 +21,7 @@ from models.kernel.pages.layout import NONE, Store
 from models.kernel.pool_chunks import forget_pages
 from models.kernel.program_steps import SCRATCH, reset_holder, run_program
 from models.kernel.programs import Programs
+from models.kernel.records import PINNED
 from models.kernel.secretmem.base import Policy
 from models.kernel.slab_caches import give_object, take_object
 from models.kernel.vmap_areas import VmapAreas

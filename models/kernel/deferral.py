@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from models.kernel.layout import DEFERRED_SLOTS, deferred, deferred_ends
+from models.kernel.layout import deferred, deferred_ends
+from models.kernel.records import DEFERRED_SLOTS
 from simcore.compiled import jit
 
 __all__ = ["OBJECT", "PAGES", "RCU", "WORKER", "defer", "oldest_ns"]

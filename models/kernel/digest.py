@@ -12,7 +12,7 @@ __all__ = ["digest", "owners"]
 
 
 def owners(state: State) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """First frames of all blocks in use, and who owns them (see `models.kernel.layout`).
+    """First frames of all blocks in use, and who owns them (see `models.kernel.records`).
 
     Pages in use since before the simulation began have no record and are left out.
     """

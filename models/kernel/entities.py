@@ -4,7 +4,7 @@ from collections import deque
 from typing import Any
 
 from models.kernel.areas import Areas
-from models.kernel.footprints import max_fds
+from models.kernel.descriptors import max_fds
 from models.kernel.limits import User
 from models.kernel.mapping_tree import MappingTree
 

@@ -1,16 +1,14 @@
-"""Footprints: what tasks, files and mappings take from the page allocator, as presets read from YAML."""
+"""Footprints: what tasks, files and mappings take from the page allocator, as presets say it."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.kernel.slab import PAGE_SIZE_BYTES, slab_geometry
+from models.kernel.slab import slab_geometry
 
 __all__ = [
     "BackgroundSpec",
@@ -21,10 +19,7 @@ __all__ = [
     "SlabCacheSpec",
     "Step",
     "XarraySpec",
-    "fdtable_orders",
-    "footprint_presets",
-    "load_footprints",
-    "max_fds",
+    "unknown",
 ]
 
 Migratetype = Literal["unmovable", "movable", "reclaimable"]
@@ -32,10 +27,6 @@ PageTableLevel = Literal["pte", "pmd", "pud", "p4d", "pgd", "kernel"]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Order = Annotated[int, Field(ge=0, le=10)]
-
-#: Descriptors that a task has room for from its birth (`NR_OPEN_DEFAULT`), and in the smallest table besides.
-_EMBEDDED_FDS = 64
-_SMALLEST_FDTABLE = 128
 
 
 class FootprintsError(ValueError):
@@ -227,13 +218,13 @@ class Footprints(_Frozen):
         ]
         for operation, cache in [*used, ("xarray", self.xarray.cache)]:
             if cache not in known:
-                raise ValueError(f"{operation}: " + _unknown("slab cache", cache, known))
+                raise ValueError(f"{operation}: " + unknown("slab cache", cache, known))
         for entry in self.background:
             for cache in entry.gives:
                 if cache not in self.caches:
-                    raise ValueError(f"background {entry.operation}: " + _unknown("slab cache", cache, self.caches))
+                    raise ValueError(f"background {entry.operation}: " + unknown("slab cache", cache, self.caches))
             if entry.operation not in self.operations:
-                raise ValueError("background: " + _unknown("operation", entry.operation, self.operations))
+                raise ValueError("background: " + unknown("operation", entry.operation, self.operations))
         return self
 
     def cache_names(self) -> dict[str, str]:
@@ -255,7 +246,7 @@ class Footprints(_Frozen):
         try:
             return self.operations[operation]
         except KeyError:
-            raise FootprintsError(_unknown("operation", operation, self.operations)) from None
+            raise FootprintsError(unknown("operation", operation, self.operations)) from None
 
     def pages_per_run(self, operation: str, cpus: int = 1, flags: Iterable[str] = ()) -> dict[str, float]:
         """Mean pages that one run of an operation keeps, by migratetype; slab pages shared among objects.
@@ -285,59 +276,8 @@ class Footprints(_Frozen):
         return pages
 
 
-def max_fds(fd: int) -> int:
-    """Descriptors that a task's table has room for once it has grown to hold descriptor `fd` (6.1, `alloc_fdtable`)."""
-    if fd < _EMBEDDED_FDS:
-        return _EMBEDDED_FDS
-    return _SMALLEST_FDTABLE << (fd // _SMALLEST_FDTABLE).bit_length()
-
-
-def fdtable_orders(descriptors: int) -> list[int]:
-    """Orders of the pages of a table of descriptors (6.1, `alloc_fdtable`): its array of files, its bitmaps.
-
-    They are pages of their own only above 8 KiB; smaller ones are kmalloc objects.
-    """
-    bitmap_longs = descriptors // 64
-    sizes_bytes = (8 * descriptors, 2 * descriptors // 8 + 8 * -(-bitmap_longs // 64))
-    return [
-        (-(-size // PAGE_SIZE_BYTES) - 1).bit_length() for size in sizes_bytes if size > 2 * PAGE_SIZE_BYTES
-    ]
-
-
-def footprint_presets() -> list[str]:
-    """Names of the presets that come with the package."""
-    folder = resources.files("models.kernel") / "presets" / "footprints"
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
-    )
-
-
-def load_footprints(name: str) -> Footprints:
-    """Loads a preset by name.
-
-    Raises:
-        FootprintsError: If there is no such preset.
-        pydantic.ValidationError: If the preset's file is wrong.
-    """
-    names = footprint_presets()
-    if name not in names:
-        raise FootprintsError(_unknown("footprints preset", name, names))
-    return Footprints.model_validate(_read(name))
-
-
-def _read(name: str) -> dict[str, Any]:
-    """A preset's mapping; `base` names a preset whose keys (and operations, one by one) it replaces."""
-    file = resources.files("models.kernel") / "presets" / "footprints" / f"{name}.yaml"
-    data: dict[str, Any] = yaml.load(file.read_text("utf-8"), Loader=yaml.CSafeLoader)
-    base = data.pop("base", None)
-    if base is None:
-        return data
-    merged = _read(base)
-    operations = {**merged["operations"], **data.pop("operations", {})}
-    return {**merged, **data, "operations": operations}
-
-
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Say that a preset names something that there is not, and what it may have meant."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, 1)
     return f"unknown {what} {name!r}; " + (

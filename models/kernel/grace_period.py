@@ -1,9 +1,10 @@
 """What a grace period or a worker gives back, once it may [6.1]."""
 
 from models.kernel.deferral import OBJECT
-from models.kernel.layout import DEFERRED_SLOTS, deferred, deferred_ends, page_handle
+from models.kernel.layout import deferred, deferred_ends, page_handle
 from models.kernel.pages.allocator import free_pages
 from models.kernel.pages.layout import pages
+from models.kernel.records import DEFERRED_SLOTS
 from models.kernel.slab_caches import give_object
 from simcore.compiled import jit
 

@@ -6,10 +6,11 @@ from models.kernel.attributes import NO_TABLE, change_attributes
 from models.kernel.chains import append, give_chain, take
 from models.kernel.direct_map import KEPT_4K, change_presence, note_changed
 from models.kernel.flush import flush_removed
-from models.kernel.layout import CHAINS, FILE_PAGES, PAGE_TABLES, chains, charge, costs, map_handle, page_handle
+from models.kernel.layout import chains, charge, costs, map_handle, page_handle
 from models.kernel.migration import take_compacting
 from models.kernel.pages.allocator import free_pages
 from models.kernel.pages.layout import NONE, UNMOVABLE, pages
+from models.kernel.records import CHAINS, FILE_PAGES, PAGE_TABLES
 from models.kernel.secret_pages import OUT_OF_MEMORY, remove_range
 from simcore.compiled import jit
 

@@ -6,12 +6,13 @@ from models.kernel.attributes import NO_TABLE, split_range
 from models.kernel.chains import unlink
 from models.kernel.direct_map import change_presence, level_of
 from models.kernel.flush import flush_kernel
-from models.kernel.layout import CHAINS, NOBODY, chains, charge, costs, map_handle, page_handle
+from models.kernel.layout import chains, charge, costs, map_handle, page_handle
 from models.kernel.pages.blocks import block_around
 from models.kernel.pages.buddy import add_free, block_type, change_free_pages, delete_free, zone_of
 from models.kernel.pages.compaction import drain_zone
 from models.kernel.pages.fallback import LRU
 from models.kernel.pages.layout import FREE, NONE, PER_CPU, USED, pages
+from models.kernel.records import CHAINS, NOBODY
 from simcore.compiled import jit
 
 __all__ = ["IGNORED", "TAKEN_FREE", "TAKEN_USED", "poison_page", "take_free_page"]

@@ -16,9 +16,10 @@ from models.kernel.direct_map import (
     next_changed,
 )  # fmt: skip
 from models.kernel.flush import flush_kernel
-from models.kernel.layout import CHAINS, chains, charge, costs, map_handle, page_handle
+from models.kernel.layout import chains, charge, costs, map_handle, page_handle
 from models.kernel.pages.allocator import free_pages
 from models.kernel.pages.layout import pages
+from models.kernel.records import CHAINS
 from simcore.compiled import jit
 
 __all__ = ["merge_around", "merge_chain", "merge_changed", "scan_regions"]

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from models.kernel.arena import array_address, slot_array, table_at
 from models.kernel.direct_map import counters_of
-from models.kernel.layout import COUNTS, State, counts, map_handle, page_handle
+from models.kernel.layout import State, counts, map_handle, page_handle
 from models.kernel.map_changes import stamp
 from models.kernel.pages.layout import config
+from models.kernel.records import COUNTS
 from simcore.columns import BOOK_LINES, note_steps
 from simcore.compiled import jit, jit_inline
 

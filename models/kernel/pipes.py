@@ -1,8 +1,9 @@
 """Pipe buffers: unmovable pages that a process can fill without any limit on locked memory."""
 
 from models.kernel.chains import append, give_chain, take
-from models.kernel.layout import ANON, charge, costs
+from models.kernel.layout import charge, costs
 from models.kernel.pages.layout import NONE, UNMOVABLE
+from models.kernel.records import ANON
 from simcore.compiled import jit
 
 __all__ = ["drain_pipe", "fill_pipe"]

@@ -13,10 +13,11 @@ import numpy as np
 from models.kernel.address_space import place, unmap
 from models.kernel.areas import LEVELS, PINNED_TABLE, Areas
 from models.kernel.chains import move
-from models.kernel.layout import ANON, INHERITED, counts, other_numbers, task_numbers
+from models.kernel.layout import counts, other_numbers, task_numbers
 from models.kernel.numbers import give_number, take_number
 from models.kernel.pages.layout import NONE
 from models.kernel.program_steps import reset_holder, run_program
+from models.kernel.records import ANON, INHERITED
 from models.kernel.secret_pages import fault_page, release_pages
 from simcore.compiled import jit
 

@@ -8,22 +8,12 @@ from typing import Final
 from models.kernel.address_space import cover
 from models.kernel.direct_map import ABSENT, change_presence, note_secret
 from models.kernel.flush import flush_removed
-from models.kernel.layout import (
-    CHAINS,
-    FILE_PAGES,
-    POOL_OWNER,
-    chains,
-    charge,
-    costs,
-    counts,
-    holders,
-    map_handle,
-    page_handle,
-)  # fmt: skip
+from models.kernel.layout import chains, charge, costs, counts, holders, map_handle, page_handle
 from models.kernel.migration import take_compacting
 from models.kernel.nodes import take_cache_nodes
 from models.kernel.pages.allocator import free_pages
 from models.kernel.pages.layout import MOVABLE, NONE, UNMOVABLE, UNUSED, USED, config, pages
+from models.kernel.records import CHAINS, FILE_PAGES, POOL_OWNER
 from models.kernel.secret_pages import OUT_OF_MEMORY, remove_range
 from simcore.compiled import jit
 

@@ -10,26 +10,12 @@ import numpy as np
 from models.kernel.address_space import GATHER_PAGES as GATHER_BATCH
 from models.kernel.chains import append, give_chain, take
 from models.kernel.deferral import defer
-from models.kernel.layout import (
-    ANON,
-    MAX_TASKS,
-    OTHER_OBJECTS,
-    OTHER_PAGES,
-    TASK_OBJECTS,
-    TASK_PAGES,
-    counts,
-    held_pages,
-    object_at,
-    objects,
-    page_at,
-    page_handle,
-    program_rows,
-    runs,
-)  # fmt: skip
+from models.kernel.layout import counts, held_pages, object_at, objects, page_at, page_handle, program_rows, runs
 from models.kernel.nodes import give_nodes, take_node
 from models.kernel.pages.allocator import bulk_zone, free_pages, take_bulk_page
 from models.kernel.pages.fallback import LRU
 from models.kernel.pages.layout import MOVABLE, NONE, config, pages
+from models.kernel.records import ANON, MAX_TASKS, OTHER_OBJECTS, OTHER_PAGES, TASK_OBJECTS, TASK_PAGES
 from models.kernel.slab_caches import give_object, take_object
 from simcore.compiled import jit
 

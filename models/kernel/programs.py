@@ -12,16 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.kernel.footprints import Footprints, Step
-from models.kernel.layout import (
-    ANON,
-    FILE_PAGES,
-    INHERITED,
-    OTHER_OBJECTS,
-    OTHER_PAGES,
-    ROW,
-    TASK_OBJECTS,
-    TASK_PAGES,
-)  # fmt: skip
 from models.kernel.pages.layout import MOVABLE, RECLAIMABLE, UNMOVABLE
 from models.kernel.program_steps import (
     GIVE_CHAIN,
@@ -35,6 +25,7 @@ from models.kernel.program_steps import (
     TAKE_OBJECTS,
     TAKE_PAGES,
 )  # fmt: skip
+from models.kernel.records import ANON, FILE_PAGES, INHERITED, OTHER_OBJECTS, OTHER_PAGES, ROW, TASK_OBJECTS, TASK_PAGES
 from models.kernel.vmap_areas import lazy_areas
 
 __all__ = ["FILE", "TASK", "Programs", "compile_programs"]

@@ -6,8 +6,8 @@ import errno
 from typing import Final
 
 from models.kernel.core import Core
+from models.kernel.descriptors import fdtable_orders, max_fds
 from models.kernel.entities import SecretFile, Task
-from models.kernel.footprints import fdtable_orders, max_fds
 
 __all__ = ["O_CLOEXEC", "SecretFiles"]
 

@@ -11,20 +11,11 @@ from models.kernel.attributes import NO_TABLE, split_range
 from models.kernel.chains import PAGEVEC, append, take, unlink
 from models.kernel.direct_map import change_presence, note_secret
 from models.kernel.flush import flush_removed
-from models.kernel.layout import (
-    CHAINS,
-    FILE_PAGES,
-    chains,
-    charge,
-    costs,
-    counts,
-    holders,
-    map_handle,
-    page_handle,
-)  # fmt: skip
+from models.kernel.layout import chains, charge, costs, counts, holders, map_handle, page_handle
 from models.kernel.nodes import take_cache_nodes
 from models.kernel.pages.allocator import free_pages
 from models.kernel.pages.layout import NONE, UNMOVABLE, pages
+from models.kernel.records import CHAINS, FILE_PAGES
 from simcore.compiled import jit
 
 __all__ = ["OUT_OF_MEMORY", "SPLIT", "fault_page", "release_pages", "remove_range"]

@@ -10,23 +10,14 @@ from typing import Final
 
 from models.kernel.direct_map import ABSENT, LEVEL_4K, counters_of, level_of
 from models.kernel.flush import EACH
-from models.kernel.layout import (
-    CHAINS,
-    FILE_PAGES,
-    chains,
-    costs,
-    counts,
-    cpu_slabs,
-    holders,
-    map_handle,
-    page_handle,
-)  # fmt: skip
+from models.kernel.layout import chains, costs, counts, cpu_slabs, holders, map_handle, page_handle
 from models.kernel.map_changes import absent_pages, secret_pages
 from models.kernel.nodes import cache_nodes_needed, take_cache_nodes
 from models.kernel.pages.layout import NONE, UNMOVABLE, USED, config, lists, pages, per_cpu, zone_at, zones
 from models.kernel.pages.lists import per_cpu_list
 from models.kernel.pages.percpu import list_index
 from models.kernel.pages.watermark import next_zone
+from models.kernel.records import CHAINS, FILE_PAGES
 from simcore.compiled import jit
 
 __all__ = ["fault_run", "repeats"]

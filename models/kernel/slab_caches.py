@@ -9,9 +9,10 @@ from typing import Final
 
 from models.kernel.chains import take, take_quietly
 from models.kernel.deferral import PAGES, RCU, defer
-from models.kernel.layout import SLAB_OWNER, caches, counts, cpu_slabs, page_handle, slab_ids, slabs
+from models.kernel.layout import caches, counts, cpu_slabs, page_handle, slab_ids, slabs
 from models.kernel.pages.allocator import free_pages
 from models.kernel.pages.layout import NONE, config, pages
+from models.kernel.records import SLAB_OWNER
 from simcore.compiled import jit
 
 __all__ = ["give_object", "prime", "take_object"]

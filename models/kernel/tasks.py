@@ -9,9 +9,9 @@ from models.kernel.areas import Areas
 from models.kernel.chains import move
 from models.kernel.entities import Mapping, SecretFile, Task
 from models.kernel.faults import Faulting
-from models.kernel.layout import ANON, INHERITED
 from models.kernel.limits import Group, User
 from models.kernel.program_steps import reset_holder
+from models.kernel.records import ANON, INHERITED
 
 __all__ = ["Tasks"]
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from models.host.recorded_fragmenting import Fragmenting
-from models.kernel.footprints import BackgroundSpec, fdtable_orders, load_footprints, max_fds
+from models.kernel.descriptors import fdtable_orders, max_fds
+from models.kernel.footprint_presets import load_footprints
+from models.kernel.footprints import BackgroundSpec
 from tests.models.kernel.footprint_reference import FootprintState, Ledger, Release, Request
 
 PAGES_2M = 512

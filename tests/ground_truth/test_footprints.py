@@ -13,7 +13,7 @@ import pytest
 
 from models.host.recorded_fragmenting import fragmenting_of
 from models.host.recording import AllocatorRecording
-from models.kernel.footprints import load_footprints
+from models.kernel.footprint_presets import load_footprints
 from tests.ground_truth.footprint_workloads import Workload, interpolate
 from tests.ground_truth.recorded import RECORDINGS, read
 from tests.models.kernel.footprint_reference import Release, Request

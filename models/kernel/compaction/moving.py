@@ -2,9 +2,10 @@
 
 from models.kernel.compaction.control import control
 from models.kernel.compaction.zone_run import CONTINUE, gives_way, keep_target, moved, step
-from models.kernel.layout import CHAINS, NOBODY, chains, costs, page_handle
+from models.kernel.layout import chains, costs, page_handle
 from models.kernel.pages.fallback import LRU
 from models.kernel.pages.layout import NONE, USED, config, pages
+from models.kernel.records import CHAINS, NOBODY
 from simcore.compiled import jit
 
 __all__ = ["relink", "run_for"]

@@ -8,17 +8,10 @@ from typing import Any
 from models.kernel.areas import PINNED_TABLE
 from models.kernel.deferral import PAGES
 from models.kernel.kernel import Kernel
-from models.kernel.layout import (
-    CHAINS,
-    DEFERRED_SLOTS,
-    MAX_TASKS,
-    OTHER_PAGES,
-    TASK_PAGES,
-    State,
-    page_at,
-)
+from models.kernel.layout import State, page_at
 from models.kernel.pages.layout import NONE
 from models.kernel.program_steps import SCRATCH
+from models.kernel.records import CHAINS, DEFERRED_SLOTS, MAX_TASKS, OTHER_PAGES, TASK_PAGES
 from tests.models.kernel.machines import PageCensus, tables
 
 

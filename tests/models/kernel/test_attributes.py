@@ -8,8 +8,8 @@ from models.kernel.attributes import NO_TABLE, change_attributes, reset_pages, s
 from models.kernel.chains import take
 from models.kernel.direct_map import ABSENT, READ_ONLY, RESTORED, UNCACHED
 from models.kernel.kernel import Kernel
-from models.kernel.layout import MAP_TABLE
 from models.kernel.pages.layout import MOVABLE
+from models.kernel.records import MAP_TABLE
 from tests.models.kernel.machines import MapIdentity, boot
 
 GIGA_PFN = 1 << 18

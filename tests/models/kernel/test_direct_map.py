@@ -18,8 +18,8 @@ from models.kernel.direct_map import (
     split,
 )
 from models.kernel.kernel import Kernel
-from models.kernel.layout import MAP_TABLE
 from models.kernel.pages.layout import USED
+from models.kernel.records import MAP_TABLE
 from models.kernel.secret_pages import OUT_OF_MEMORY, remove_range
 from tests.models.kernel.machines import MapIdentity, absent_pages, boot
 

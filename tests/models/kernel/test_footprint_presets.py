@@ -8,15 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from models.kernel.footprints import (
-    Footprints,
-    FootprintsError,
-    Step,
-    fdtable_orders,
-    footprint_presets,
-    load_footprints,
-    max_fds,
-)
+from models.kernel.footprint_presets import footprint_presets, load_footprints
+from models.kernel.footprints import Footprints, FootprintsError, Step
 from tests.models.kernel.footprint_reference import FootprintState, Ledger, Release, Request
 
 
@@ -100,12 +93,6 @@ def test_gather_pages_come_when_a_batch_is_full() -> None:
     """Eight pages fit on the stack, and a flush comes after nineteen gather pages."""
     gather = load_footprints("minimal_6_1").mmu_gather
     assert [gather.gather_pages(n) for n in (7, 8, 517, 518, 10**6)] == [0, 1, 1, 2, 19]
-
-
-def test_descriptor_tables_grow_by_doubling() -> None:
-    """Only tables above 8 KiB are pages of their own; from 32,768 descriptors on the bitmaps are too."""
-    assert [max_fds(fd) for fd in (3, 63, 64, 127, 128, 256, 1023, 1024)] == [64, 64, 128, 128, 256, 512, 1024, 2048]
-    assert [fdtable_orders(size) for size in (64, 1024, 2048, 4096, 32768)] == [[], [], [2], [3], [6, 2]]
 
 
 def test_fork_takes_the_stack_in_one_bulk_request_before_any_page_table() -> None:

@@ -8,10 +8,10 @@ from models.kernel.chains import take
 from models.kernel.direct_map import ABSENT
 from models.kernel.hwpoison import IGNORED, TAKEN_FREE, TAKEN_USED, poison_page
 from models.kernel.kernel import Kernel
-from models.kernel.layout import ANON
 from models.kernel.limits import User
 from models.kernel.pages.allocator import free_pages
 from models.kernel.pages.layout import UNMOVABLE
+from models.kernel.records import ANON
 from tests.models.kernel.machines import MapIdentity, boot, check_pages
 from tests.models.kernel.ownership import chain
 

@@ -12,9 +12,9 @@ from models.kernel.chains import take
 from models.kernel.direct_map import change_presence
 from models.kernel.entities import Task
 from models.kernel.errors import FaultResult, KernelRefusal
-from models.kernel.layout import MAP_TABLE
 from models.kernel.limits import User
 from models.kernel.pages.allocator import free_pages
+from models.kernel.records import MAP_TABLE
 from models.kernel.secret_pages import remove_range
 from tests.models.kernel.machines import MapIdentity, absent_pages, boot, check_pages
 from tests.models.kernel.ownership import check_owners

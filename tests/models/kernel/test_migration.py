@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from models.kernel.ageing import Life
 from models.kernel.chains import take
 from models.kernel.kernel import Kernel
-from models.kernel.layout import ANON
 from models.kernel.limits import User
 from models.kernel.migration import take_compacting
 from models.kernel.pages.allocator import free_pages
 from models.kernel.pages.fallback import LRU
 from models.kernel.pages.layout import MOVABLE, UNMOVABLE
+from models.kernel.records import ANON
 from tests.models.kernel.machines import boot, check_pages
 from tests.models.kernel.ownership import chain
 

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.kernel.footprints import load_footprints
+from models.kernel.footprint_presets import load_footprints
 from models.kernel.limits import User
 from models.kernel.pages.layout import USED
 from tests.models.kernel.footprint_reference import FootprintState, Ledger, Release, Request
