@@ -68,10 +68,11 @@ _TAIL = """\
   last 4,000 none is, though the splits are 70 for 70. The clock is known to 0.1 % there, 2 ms; with the ticks up to
   2 ms early or late, in steps of 0.1 ms, 61 % to 81 % of all frames are right (at one of 41 steps 80 % or more) and 68
   to 71 entries split, and in `f_page_1g_steal` 30 % to 46 %, with 55 splits in all: such a clock does not tell which
-  it is. Known and not modelled: kcompactd asks whether it gives way at every 32nd page while it looks for free ones,
-  too; tasks go by virtual run times, as in `c_page_1g_steal2` (below), and ordinary mappings side by side become one.
-  With the first two as well 64 %, 37 % and 59 % of the frames of the three were right, and the splits of the last
-  66 for 64.
+  it is. (As many pages are in use at the end of `f_page_1g_steal`, but some 6,000 that the kernel then has on per-CPU
+  lists have been drained to the free lists here.) Known and not modelled: kcompactd asks whether it gives way at
+  every 32nd page while it looks for free ones, too; tasks go by virtual run times, as in `c_page_1g_steal2` (below),
+  and ordinary mappings side by side become one. With the first two as well 64 %, 37 % and 59 % of the frames of the
+  three were right, and the splits of the last 66 for 64.
   Splits and sizes of the direct map are right to 7 % in all. A turn of kcompactd
   between two ticks is 0.06 ms shorter than what it does takes: that rest is unexplained. Which objects of slabs the
   boot left free is the other thing that is not recorded. `c_page_1g_steal2` booted with one kernel thread less than
