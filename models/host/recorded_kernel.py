@@ -19,9 +19,9 @@ from models.machine.machine import MachineConfig, build_machine
 
 __all__ = ["mark_movable", "recorded_kernel"]
 
-#: Inodes that a boot with less memory keeps less: with that, new slabs of them come at the very file in all four
+#: Free inodes that a boot with less memory leaves more: with that, new slabs of them come at the very file in all four
 #: recordings of files with 1 and 2 GiB that take any.
-_FOUR_GIB, _INODES_LESS_BELOW_4_GIB = 4 << 30, 2
+_FOUR_GIB, _FREE_INODES_MORE_BELOW_4_GIB = 4 << 30, 2
 
 
 def recorded_kernel(recording: AllocatorRecording) -> Kernel:
@@ -45,7 +45,7 @@ def recorded_kernel(recording: AllocatorRecording) -> Kernel:
     kernel = assemble(build_machine(hardware), config, pages, direct_map)
     if machine.memory_bytes < _FOUR_GIB:
         slab = int(kernel.state.cpu_slabs[kernel.programs.caches["inode_cache"], 0]["slab"])
-        for _ in range(_INODES_LESS_BELOW_4_GIB):
+        for _ in range(_FREE_INODES_MORE_BELOW_4_GIB):
             give_object(kernel.handle, 0, slab, 0)
     return kernel
 

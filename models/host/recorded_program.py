@@ -32,7 +32,7 @@ many_memfds reserves its root is full, as its slabs show."""
 
 # Instructions of the recorded kernel, by least squares over the times between samples of all recordings with one CPU.
 PREPARED_NS: Final = 20_000
-"""Before it begins with its workload, beside what its mappings take; more where it has many files."""
+"""Before it begins with its workload, beside what its notes and mappings take."""
 _NOTE_NS: Final = 8.15
 _READ_NS: Final = 133_000
 _READ_ZONE_NS: Final = 4_000
@@ -72,7 +72,7 @@ class Program:
 
     def begin(self, cpu: int, notes: int) -> None:
         """Set notes about what is to come, and touch the pages for them."""
-        kernel, pages = self._kernel, (_NOTES_BEGIN_BYTES + _NOTE_BYTES * notes) // PAGE_SIZE_BYTES
+        kernel, pages = self._kernel, (_NOTES_BEGIN_BYTES + _NOTE_BYTES * notes - 1) // PAGE_SIZE_BYTES
         for _ in range(pages):
             kernel.run("program_notes", SCRATCH, cpu)
         kernel.spent_ns += round(_NOTE_NS * notes) + kernel.costs.ns("ordinary_fault") * pages

@@ -66,14 +66,14 @@ class Observed:
             by sample, int64; sizes and splits are changes since the start.
         faults: int64, secret pages touched up to each sample.
         frames: int64, frame of every secret page, in the order of their faults.
-        killed: whether the program did not live to its end: memory ran out.
+        cut_short: whether the program did not do all that the recorded one did: memory ran out.
     """
 
     labels: tuple[str, ...]
     values: dict[str, NDArray[np.int64]]
     faults: NDArray[np.int64]
     frames: NDArray[np.int64]
-    killed: bool = False
+    cut_short: bool = False
 
     def regions(self, at: int, shift: int) -> int:
         """Return how many distinct regions of ``1 << shift`` pages held a secret page up to a sample."""
@@ -110,7 +110,7 @@ def run_recorded(
     env = Environment(seed=seed)
     share_slabs(kernel, first_cpu)
     # Where memory is in pieces kswapd may be woken by any single fault.
-    system = System(env, kernel, cpus, batching=fragmenting is None, cpus_type=WatchedCpus)
+    system = System(env, kernel, cpus, on_fault_oom="kill", batching=fragmenting is None, cpus_type=WatchedCpus)
     task = kernel.first_task(User("recorded", memlock_pages=UNLIMITED, files_max=UNLIMITED))
     task.descriptors = _DESCRIPTORS
     if fragmenting is not None:
@@ -142,11 +142,12 @@ def run_recorded(
         try:
             yield from workload.run(thread)
         except (KernelRefusal, Killed, simpy.Interrupt):
-            notes.killed = True
+            notes.cut_short = True
         else:
             thread.sleep()
             yield env.timeout(idle_ns)
             notes.read("idle")
+        notes.cut_short |= any(what.startswith("refused") for what in workload.progress)
         notes.read("end")
 
     for entry in kernel.footprints.background:
@@ -198,7 +199,7 @@ class _Notes:
         self._rows: list[tuple[int, ...]] = []
         self._frames: list[NDArray[np.int64]] = []
         self._begin = self._tiling()
-        self.killed = False
+        self.cut_short = False
 
     def _tiling(self) -> tuple[int, ...]:
         counters = self._kernel.state.direct_map.counters[0]
@@ -222,7 +223,7 @@ class _Notes:
         )  # fmt: skip
         frames = np.concatenate([np.zeros(0, np.int64), *self._frames])
         values = dict(zip(names, columns, strict=False))
-        return Observed(tuple(self._labels), values, columns[-1], frames, self.killed)
+        return Observed(tuple(self._labels), values, columns[-1], frames, self.cut_short)
 
 
 def _frames(kernel: Kernel, file: SecretFile) -> NDArray[np.int64]:

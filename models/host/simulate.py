@@ -153,8 +153,8 @@ def _at_samples(recording: AllocatorRecording, observed: Observed) -> dict[str, 
         wanted = "idle" if wanted.startswith("idle") else wanted
         while at < len(observed.labels) and observed.labels[at] != wanted:
             at += 1
-        if at == len(observed.labels) and observed.killed:
-            at -= 1  # its end stands for all that it did not live to see
+        if at == len(observed.labels) and observed.cut_short:
+            at -= 1  # its end stands for all that it did not come to
         elif at == len(observed.labels):
             raise RecordingError(
                 f"sample {label!r} cannot be: a workload of these parameters takes {', '.join(observed.labels)}",

@@ -71,8 +71,8 @@ _TAIL = """\
   it is. (As many pages are in use at the end of `f_page_1g_steal`, but some 6,000 that the kernel then has on per-CPU
   lists have been drained to the free lists here.) Known and not modelled: kcompactd asks whether it gives way at
   every 32nd page while it looks for free ones, too; tasks go by virtual run times, as in `c_page_1g_steal2` (below),
-  and ordinary mappings side by side become one. With the first two as well 64 %, 37 % and 59 % of the frames of the
-  three were right, and the splits of the last 66 for 64.
+  and ordinary mappings side by side become one. With the first two as well 64 %, 37 % and 59 % of the frames were
+  right in `b_page_1g_steal`, `f_page_1g_steal` and `c_page_1g_steal2`, and the splits of the last 66 for 64.
   Splits and sizes of the direct map are right to 7 % in all. A turn of kcompactd
   between two ticks is 0.06 ms shorter than what it does takes: that rest is unexplained. Which objects of slabs the
   boot left free is the other thing that is not recorded. `c_page_1g_steal2` booted with one kernel thread less than
@@ -103,8 +103,9 @@ _TAIL = """\
   1,500 steps 39 % lie in the same region (a test holds that). The number of regions, the splits and free memory stay
   close.
 * Page tables of the kernel's own addresses: pools take small areas there, which come back when 32 MiB of them wait
-  (`vmap_areas`); a worker sees to that a little later than the model does. Addresses of stacks, and nodes of the
-  numbers of tasks, are counted by the most tasks at a time, which is exact until the first one ends.
+  (`vmap_areas`); a worker sees to that a little later than the model does, and stacks count there, too. Addresses of
+  stacks, and nodes of the numbers of tasks, are taken by the most tasks at a time, which is exact until the first one
+  ends; that 6.1 keeps two stacks for each CPU, and gives a number again only after all others, is left out.
 * Several CPUs: which CPU a task gets follows 6.1's rules, but in the recordings one thread emulates all CPUs, in
   turns that ticks of real time end. If one does so just when a child has woken its parent, the two change places.
   With every task on its recorded CPU, the splits of `c_page_4g_512_2cpu` are right at every sample, and 90 % of its
@@ -118,7 +119,8 @@ _TAIL = """\
   nodes and files by forks, 20 by churn; two inodes more below 4 GiB, with which their slabs are taken at the very
   file in `b_page_1g_steal`, `b_page_2g_steal`, `b_page_2g_fragfull` and `f_page_1g_steal`), where in a page the
   program's notes begin, the nodes that a workload's start takes, that churn opens no file first
-  (which made `f_pagewise_4g_1500` right), two nodes of the late device, the program's mappings (with those that it
+  (which made `f_pagewise_4g_1500` right), two nodes of the late device, which small area of the kernel's addresses is
+  the first with a new page table, and how many lie apart, the program's mappings (with those that it
   has where memory was put in pieces), at which ticks timers ring in machines of 1 and of 2 GiB (by when kcompactd
   began in `f_page_1g_steal` and `b_page_2g_steal`), of the costs those of compaction (by turns of kcompactd in these
   two and its runs in `h_page_1g_steal`), of a read fault and its table (both recordings with page tables as filler),

@@ -149,7 +149,10 @@ class Core:
         )
 
     def vmap_flags(self, area: int) -> int:
-        """Whether an area needs a page table: not where stacks, aligned to their size, leave holes between them."""
+        """Conditions that hold when an area is taken: it may need a page table.
+
+        It does not once there have been forks, as stacks, aligned to their size, leave holes between them.
+        """
         return self.programs.flag("vmap_table") if not self.forked and self.vmap_areas.needs_table(area) else 0
 
     def deferred_since_ns(self) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from models.kernel.footprints import Footprints, FootprintsError, unknown
+from models.kernel.footprints import Footprints, FootprintsError, unknown_name
 
 __all__ = ["footprint_presets", "load_footprints"]
 
@@ -29,7 +29,7 @@ def load_footprints(name: str) -> Footprints:
     """
     names = footprint_presets()
     if name not in names:
-        raise FootprintsError(unknown("footprints preset", name, names))
+        raise FootprintsError(unknown_name("footprints preset", name, names))
     return Footprints.model_validate(_read(name))
 
 

@@ -19,7 +19,7 @@ __all__ = [
     "SlabCacheSpec",
     "Step",
     "XarraySpec",
-    "unknown",
+    "unknown_name",
 ]
 
 Migratetype = Literal["unmovable", "movable", "reclaimable"]
@@ -118,7 +118,8 @@ class Step(_Frozen):
         whose: Who pays.
         every: The step happens at every n-th run of its operation, from run `first` on.
         per: What `every` and `first` count: runs of the operation; the most tasks that there were at a time; or the
-            most stacks, those of tasks that have ended included as long as their addresses cannot be used again.
+            most stacks, with as many of ended tasks as wait for a purge at the most: what the numbers and addresses
+            of tasks take is bounded so, without following each of them.
         with_flag: The step happens only if the caller sets this flag (`with` in YAML).
         per_generation: `count` is multiplied by the depth of the task in the tree of forks.
         when: When a give happens: at once, after a grace period, or by a worker after one.
@@ -218,13 +219,13 @@ class Footprints(_Frozen):
         ]
         for operation, cache in [*used, ("xarray", self.xarray.cache)]:
             if cache not in known:
-                raise ValueError(f"{operation}: " + unknown("slab cache", cache, known))
+                raise ValueError(f"{operation}: " + unknown_name("slab cache", cache, known))
         for entry in self.background:
             for cache in entry.gives:
                 if cache not in self.caches:
-                    raise ValueError(f"background {entry.operation}: " + unknown("slab cache", cache, self.caches))
+                    raise ValueError(f"background {entry.operation}: " + unknown_name("slab cache", cache, self.caches))
             if entry.operation not in self.operations:
-                raise ValueError("background: " + unknown("operation", entry.operation, self.operations))
+                raise ValueError("background: " + unknown_name("operation", entry.operation, self.operations))
         return self
 
     def cache_names(self) -> dict[str, str]:
@@ -246,7 +247,7 @@ class Footprints(_Frozen):
         try:
             return self.operations[operation]
         except KeyError:
-            raise FootprintsError(unknown("operation", operation, self.operations)) from None
+            raise FootprintsError(unknown_name("operation", operation, self.operations)) from None
 
     def pages_per_run(self, operation: str, cpus: int = 1, flags: Iterable[str] = ()) -> dict[str, float]:
         """Mean pages that one run of an operation keeps, by migratetype; slab pages shared among objects.
@@ -276,7 +277,7 @@ class Footprints(_Frozen):
         return pages
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """Say that a preset names something that there is not, and what it may have meant."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, 1)

@@ -74,6 +74,8 @@ def _take_pages(handle: int, row: Any, cpu: int, node: int, holder: int, order: 
         elif row.slot != NO_SLOT:
             pages(store)[pfn].owner = holder
             held_pages(handle)[page_at(holder, row.slot + k)] = pfn
+        elif row.migratetype == MOVABLE:
+            pages(store)[pfn].flags |= LRU  # memory of a process, which compaction may move
     return True
 
 
@@ -159,7 +161,8 @@ def run_program(
             continue
         counted = run
         if row.per:
-            counted = min(run, counts(handle).tasks_alive + row.per - 1, row.reached + 1)
+            forked = counts(handle).tasks_alive - counts(handle).first_tasks
+            counted = min(run, forked + row.per - 1, row.reached + 1)
             if counted <= row.reached:
                 continue
             row.reached = counted

@@ -131,14 +131,15 @@ ROW: Final = np.dtype(
         ("migratetype", "<i8"), ("count", "<i8"), ("bulk", "<i8"), ("slot", "<i8"),
         ("when", "<i8"), ("every", "<i8"), ("first", "<i8"), ("flag", "<i8"),
         ("per_generation", "<i8"), ("scratch", "<i8"),
-        ("per", "<i8"), ("reached", "<i8"),  # what `every` counts (`programs.compile_programs`), and how far it came
+        ("per", "<i8"), ("reached", "<i8"),  # what `every` counts (see `programs`); how far it came, written by runs
         ("limit", "<i8"),  # of a step that gives: most things given by it and its further rows; 0: such a further row
     ]
 )  # fmt: skip
-"""A step of a program, see `models.kernel.programs`."""
+"""A step of a program, compiled by `models.kernel.programs`, carried out by `models.kernel.program_steps`."""
 COUNTS: Final = np.dtype(
     [
         ("secret_pages", "<i8"), ("tasks_alive", "<i8"), ("flushes", "<i8"),
+        ("first_tasks", "<i8"),  # of those alive, tasks that nobody forked
         ("faults", "<i8"), ("secret_faults", "<i8"),
         ("reach_ns", "<i8"), ("flush_ns", "<i8"), ("refill_ns", "<i8"),  # what translation costs, see observe.SERIES
         ("full_flushes", "<i8"),

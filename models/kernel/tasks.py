@@ -26,6 +26,7 @@ class Tasks(Faulting):
         """A task that exists when the simulation begins; what it holds is part of the boot."""
         task = self._new_task(user, 1)
         self._adopt(task)
+        self.state.counts["first_tasks"][0] += 1
         return task
 
     def _new_task(self, user: User, generation: int) -> Task:
@@ -150,6 +151,8 @@ class Tasks(Faulting):
             task.user.group.charge(-task.charged_pages)
         self.tasks.discard(task)
         self._alive[0] -= 1
+        if task.generation == 1:
+            self.state.counts["first_tasks"][0] -= 1
 
     def oom_victim(self, group: Group | None = None) -> Task | None:
         """The OOM killer's choice: the task that holds the most pages and has not been chosen yet.

@@ -12,6 +12,8 @@ _AREA_PAGES: Final = 2
 _TABLE_PAGES: Final = 512
 _LAZY_PAGES: Final = 8192
 """Pages that may wait, 32 MiB, times the length of the number of CPUs in bits."""
+_BOOTS: Final = -1
+"""In place of a slab: the object is the boot's."""
 
 
 def lazy_areas(pages: int, cpus: int) -> int:
@@ -25,7 +27,7 @@ class VmapAreas:
     The lowest free address is taken. An area that was given back keeps its object, though neighbours that were given
     back become one, and its address is not used again before a purge. That comes when enough pages wait for it: what
     waits becomes one with what is free beside it, and all CPUs are flushed once. (A worker does that in the kernel, a
-    little later than here.)
+    little later than here, where the task pays that gives the last area back; areas of other sizes count there too.)
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class VmapAreas:
         self._most_lazy = lazy_areas(_AREA_PAGES, cpus)
         self._next_table = self._last_hole + 1 + first_table - holes
         self._last = 0  # behind it all addresses are free
+        self._end_slab = _BOOTS  # of the object of these
         self._slabs: dict[int, int] = {}  # of an area, or of the first one of a run that was given back
         self._begins: dict[int, int] = {}  # of the runs that wait for a purge: first area to last
         self._ends: dict[int, int] = {}  # and last to first
@@ -62,7 +65,7 @@ class VmapAreas:
     @property
     def objects(self) -> int:
         """Objects that areas have, those included that were given back."""
-        return len(self._slabs)
+        return len(self._slabs) + (self._end_slab != _BOOTS)
 
     def take(self, cpu: int) -> int:
         """Take an area; returns its number, which grows with its address, or -1 when there is no memory."""
@@ -87,11 +90,12 @@ class VmapAreas:
         return first
 
     def needs_table(self, area: int) -> bool:
-        """Whether an area that was just taken is the first one of a page table; none is ever given back."""
-        if area < self._next_table:
-            return False
+        """Whether an area is the first one of a page table; none is ever given back."""
+        return area >= self._next_table
+
+    def note_table(self) -> None:
+        """The next page table is there."""
         self._next_table += _TABLE_PAGES // _AREA_PAGES
-        return True
 
     def give(self, cpu: int, area: int) -> None:
         """Give an area back (`merge_or_add_vmap_area`)."""
@@ -112,25 +116,37 @@ class VmapAreas:
             self._purge(cpu)
 
     def _purge(self, cpu: int) -> None:
-        """Make all free that waits (`__purge_vmap_area_lazy`)."""
+        """Make all free that waits, in ascending order (`__purge_vmap_area_lazy`)."""
         self._flush()
-        lazy, runs = self._begins, sorted([*self._begins.items(), *self._free])
+        lazy = sorted(self._begins.items())
         self._begins, self._ends, self._lazy = {}, {}, 0
-        free: list[tuple[int, int]] = []
-        for first, last in runs:
+        begins = dict(self._free)
+        ends = {last: first for first, last in self._free}
+        for run in lazy:
+            first, last = run
+            slab = self._slabs.pop(first)
             if first <= self._last_hole:
                 # What an area leaves of a hole is free all the time, with an object of its own.
-                if first in lazy:
-                    self._give(cpu, self._slabs.pop(first))
-                free.append((first, last))
-            elif free and free[-1][1] == first - 1:
-                before = free.pop()[0]
-                self._give(cpu, self._slabs.pop(first))
-                free.append((before, last))
+                self._give(cpu, slab)
+                begins[first], ends[last] = last, first
+                continue
+            # It becomes one with what is free behind it, and that with what is free before.
+            behind = last == self._last
+            if behind:
+                self._give(cpu, slab)
+                slab = self._end_slab
+            elif last + 1 in begins:
+                self._give(cpu, slab)
+                slab = self._slabs.pop(last + 1)
+                last = begins.pop(last + 1)
+            if first - 1 in ends:
+                if slab != _BOOTS:
+                    self._give(cpu, slab)
+                first = ends.pop(first - 1)
+                slab = self._slabs.pop(first)
+                del begins[first]
+            if behind:
+                self._last, self._end_slab = first - 1, slab
             else:
-                free.append((first, last))
-        if free and free[-1][1] == self._last > self._last_hole:
-            first, _ = free.pop()
-            self._give(cpu, self._slabs.pop(first))
-            self._last = first - 1
-        self._free = free[::-1]
+                self._slabs[first], begins[first], ends[last] = slab, last, first
+        self._free = sorted(begins.items(), reverse=True)

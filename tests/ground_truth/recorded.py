@@ -10,7 +10,6 @@ from models.host.recording import AllocatorRecording, CountersRecording, read_re
 from models.host.validate import MODES
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
-DOCUMENT = Path(__file__).parents[2] / "docs" / "validation.md"
 
 
 def names(folder: str) -> list[str]:

@@ -111,7 +111,10 @@ class ChunkPolicy(Policy):
         if pfn < 0:
             return FaultResult.OOM
         area, holder = kernel.vmap_areas.take(cpu), kernel.new_holder()
-        noted = area >= 0 and kernel.run("pool_chunk", holder, cpu, kernel.vmap_flags(area))
+        flags = kernel.vmap_flags(area) if area >= 0 else 0
+        noted = area >= 0 and kernel.run("pool_chunk", holder, cpu, flags)
+        if noted and flags:
+            kernel.vmap_areas.note_table()
         if not noted or not self.remove_chunk(cpu, pfn):
             self.give_chunk(cpu, pfn, file)
             self._forget_chunk(cpu, holder, area)

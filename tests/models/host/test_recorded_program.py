@@ -77,7 +77,7 @@ def test_notes_take_a_page_for_every_thousand_and_stay() -> None:
     kernel = boot({"memory": 64 << 20, "cpus": 1})
     task = kernel.first_task(User("nobody", memlock_pages=UNLIMITED, files_max=UNLIMITED))
     program, taken = Program(kernel, task), []
-    for notes in (0, 700, 800, 20_000):
+    for notes in (0, 768, 769, 20_000):
         used, kernel.spent_ns = int((kernel.store.pages["state"] == USED).sum()), 0
         program.begin(0, notes)
         taken.append(int((kernel.store.pages["state"] == USED).sum()) - used)

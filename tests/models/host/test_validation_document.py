@@ -21,6 +21,12 @@ def test_the_page_has_a_line_for_every_recording() -> None:
         assert f"## {mode}\n" in text
 
 
+def test_the_page_says_what_is_not_modelled_in_todays_words() -> None:
+    """All but the tables, which take minutes."""
+    without = document([]).split("## What is not modelled")[1]
+    assert PAGE.read_text().split("## What is not modelled")[1] == without
+
+
 @pytest.mark.long
 def test_the_page_is_what_the_command_writes_now() -> None:
     """The page says what today's model does, to the letter."""

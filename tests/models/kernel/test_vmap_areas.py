@@ -87,7 +87,9 @@ def churn(objects: Objects, steps: int, live: list[int]) -> tuple[set[int], int]
             waiting = set() if objects.flushes > flushes else waiting | {area}
         else:
             live.append(objects.areas.take(0))
-            tables += objects.areas.needs_table(live[-1])
+            if objects.areas.needs_table(live[-1]):
+                objects.areas.note_table()
+                tables += 1
             assert live[-1] not in waiting
             assert live.count(live[-1]) == 1
     return waiting, tables
@@ -140,3 +142,24 @@ def test_holes_are_used_again_after_a_purge() -> None:
         objects.areas.give(0, objects.areas.take(0))
     assert not objects.out
     assert [objects.areas.take(0) for _ in range(3)] == [*holes, 6]
+
+
+def test_what_is_purged_becomes_one_with_its_neighbours() -> None:
+    """Behind it first: its own object goes; what is free before keeps its object, behind the last area the boot's."""
+    objects = Objects()
+    first = objects.areas.take(0)
+    low = [objects.areas.take(0) for _ in range(4096)]
+    free, last = objects.areas.take(0), objects.areas.take(0)
+    for area in (*low, free):
+        objects.areas.give(0, area)
+    assert objects.flushes == 1
+    before = set(objects.out)
+    assert len(before) == objects.areas.objects == 3
+    assert [objects.areas.take(0) for _ in range(4096)] == low  # `free` has the object of all that were
+    kept = before & objects.out
+    for area in (*low, last):
+        objects.areas.give(0, area)
+    assert objects.flushes == 2
+    assert len(objects.out) == objects.areas.objects == 2
+    assert objects.out < kept
+    assert objects.areas.take(0) == first + 1
