@@ -71,7 +71,7 @@ class Program:
         self._parts = fragmenting is not None
 
     def begin(self, cpu: int, notes: int) -> None:
-        """Set notes about what is to come, and touch the pages for them."""
+        """Set a number of notes about what is to come, which takes time (`Kernel.spent_ns`) and pages for good."""
         kernel, pages = self._kernel, (_NOTES_BEGIN_BYTES + _NOTE_BYTES * notes - 1) // PAGE_SIZE_BYTES
         for _ in range(pages):
             kernel.run("program_notes", SCRATCH, cpu)

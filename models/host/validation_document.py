@@ -39,7 +39,8 @@ high-order atomic reserves.
     "simulate": """\
 The recorded initial state is the start, the workload is run by the model's own tasks and footprints, and
 compared at every sample. Nothing after the start is given; a workload that the recorded program ended early, for
-want of memory, is as long as it was there.
+want of memory, is as long as it was there. Where the model finds no memory to go on, its end stands for all later
+samples.
 """,
     "counters": """\
 Where the free blocks lie, of which type they are and in which order they are listed is not in these recordings. It is
