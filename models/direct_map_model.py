@@ -129,7 +129,7 @@ class DirectMapModel:
         """All workloads, then what still waits for a grace period."""
         yield env.all_of([env.process(workload.process()) for workload in self.workloads])
         while self.kernel.deferred_since_ns() is not None:
-            yield env.timeout(self.system.tick_ns)
+            yield env.timeout(self.system.ticks.period_ns)
         self.bystanders.finish()
 
     def summary(self) -> Mapping[str, int | float | str]:

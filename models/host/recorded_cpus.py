@@ -72,7 +72,7 @@ class Turns:
             return
         turn = env.event()
         self._stalled.append(turn)
-        yield turn | env.timeout(system.tick_ns)
+        yield turn | env.timeout(system.ticks.period_ns)
 
     def flushed(self, file: SecretFile) -> None:
         """A CPU has waited for the others to flush: each had its turn."""

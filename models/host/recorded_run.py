@@ -34,6 +34,7 @@ from models.workloads.fork_bomb import ForkBomb
 from models.workloads.spread import Spread
 from models.workloads.system import System
 from models.workloads.thread import Thread
+from models.workloads.ticks import Ticks
 from models.workloads.waits import Killed
 from simcore.environment import Environment
 
@@ -49,7 +50,10 @@ _WORKLOADS: dict[str, type[Workload]] = {
 _POLICIES: dict[str, dict[str, Any]] = {
     "page": {"policy": "page"},
     "pmd_pool": {"policy": "pmd_pool", "options": {"migratetype": "unmovable", "version": "v8", "flush": "local"}},
-    "pmd_pool_pagewise": {"policy": "pmd_pool", "options": {"migratetype": "unmovable", "removal": "page"}},
+    "pmd_pool_pagewise": {
+        "policy": "pmd_pool",
+        "options": {"migratetype": "unmovable", "removal": "page", "version": "v8", "flush": "local"},
+    },
 }
 _KB_PER_PAGE = 4
 #: Descriptors that the recorded program has open before its first secret file.
@@ -88,7 +92,7 @@ def policy_config(recorded: str) -> dict[str, Any]:
 def run_recorded(
     kernel: Kernel, cpus: int, config: WorkloadConfig, *, idle_ns: int, seed: int = 0,
     fragmenting: Fragmenting | None = None, noted: int = 0, first_cpu: int = 0, check_ns: int | None = None,
-    booted_ns: int = 0, clock_ns: int = 0, tick_late_ns: int = 0, in_turns: bool = False,
+    booted_ns: int = 0, ticks: Ticks | None = None, clock_ns: int = 0, in_turns: bool = False,
 ) -> Observed:  # fmt: skip
     """Run a workload as the recorded program did: it samples, it idles in the end, it does not exit.
 
@@ -103,8 +107,8 @@ def run_recorded(
         first_cpu: CPU on which the program begins.
         check_ns: When the kernel first looks whether memory is to be compacted unasked; None: it never does.
         booted_ns: When the boot ended, by the kernel's clock.
+        ticks: When the timer ticks, by that clock; None: at multiples of its period.
         clock_ns: What that clock says when the recording begins.
-        tick_late_ns: How much later than by that clock the timer ticks.
         in_turns: CPUs were emulated one at a time.
     """
     env = Environment(seed=seed)
@@ -123,8 +127,8 @@ def run_recorded(
     workload.watchers.append(notes.look_up)
     program = Program(kernel, task, fragmenting)
     _watch(workload, program, task, fragmenting)
-    # The timer ticks at multiples of its period by the kernel's clock (`tick_init_jiffy_update`).
-    system.first_tick_ns, system.woken_ns = (tick_late_ns - clock_ns) % system.tick_ns, 0
+    system.ticks = (ticks or system.ticks).since(clock_ns)
+    system.woken_ns, system.patient = 0, True
     if in_turns and cpus > 1:
         turns = Turns(system, env.streams.get("host.turns"))
         workload.leavers.append(turns.leave)

@@ -13,12 +13,13 @@ from models.host.recorded_run import Observed, run_recorded
 from models.host.recording import AllocatorRecording
 from models.host.recording_text import RecordingError
 from models.host.tolerance import SAMPLED, compare_simulation, simulated_samples
-from models.workloads.background_compaction import next_check_ns
+from models.workloads.background_compaction import TICK_NS, next_check_ns
 from models.workloads.base import WorkloadConfig
 from models.workloads.churn import ChurnConfig
 from models.workloads.files import ManyFilesConfig, OneFileConfig
 from models.workloads.fork_bomb import ForkBombConfig
 from models.workloads.spread import Filler, SpreadConfig
+from models.workloads.ticks import Ticks
 
 __all__ = ["compare", "simulate", "workload_of"]
 
@@ -42,6 +43,9 @@ _KCOMPACTD_BEFORE_INIT_NS = 73_000_000
 #: At which times its ticks are multiples of 8, by GiB of memory: how long the boot takes before the timer ticks is not
 #: recorded. Read off when kcompactd began in those two recordings.
 _TIMER_STEPS_FROM_NS = {1: 8_000_000, 2: 24_000_000}
+#: How long after a tick the program begins, for which the boot has waited; until when the timer ticks as the boot has
+#: set it. Read off when slabs are taken in churn with pools; when the late device comes agrees.
+_TICK_TO_BOOT_NS, _BOOT_TICKS_UNTIL_NS = 820_000, 1_360_000_000
 #: Samples of a fork at which the recorded program has not looked any frame up yet.
 _BEFORE_LOOKUP = ("start", "ready", "fork", "peak")
 
@@ -76,8 +80,8 @@ def simulate(
         in_turns=takes_turns(recording.source.emulator),
         seed=seed,
         booted_ns=_sampled_ns(recording, "boot"),
+        ticks=_ticks(recording, tick_late_ns),
         clock_ns=_sampled_ns(recording, "start"),
-        tick_late_ns=tick_late_ns,
         fragmenting=fragmenting_of(recording),
         noted=_noted(recording),
     )
@@ -90,6 +94,19 @@ def _sampled_ns(recording: AllocatorRecording, label: str) -> int:
     The sample ``boot`` is taken when the program begins, as the last thing of the boot, ``start`` when the stream does.
     """
     return next((sample.time_ns for sample in recording.samples if sample.label == label), 0)
+
+
+def _ticks(recording: AllocatorRecording, late_ns: int) -> Ticks:
+    """Return when the timer ticks by the kernel's clock: at multiples of its period (`tick_init_jiffy_update`).
+
+    But until the clock has been refined it ticks as the boot has set it (`tick_setup_periodic`), where it is known when
+    that has ended. Two CPUs were recorded in real time.
+    """
+    booted_ns = _sampled_ns(recording, "boot")
+    if recording.machine.cpus > 1 or not booted_ns:
+        return Ticks(TICK_NS, late_ns)
+    early_ns = booted_ns - _TICK_TO_BOOT_NS
+    return Ticks(TICK_NS, late_ns, early_ns + late_ns, _BOOT_TICKS_UNTIL_NS + late_ns)
 
 
 def _check_ns(recording: AllocatorRecording) -> int | None:

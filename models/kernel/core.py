@@ -21,7 +21,7 @@ from models.kernel.pages.layout import NONE, Store
 from models.kernel.pool_chunks import forget_pages
 from models.kernel.program_steps import SCRATCH, reset_holder, run_program
 from models.kernel.programs import Programs
-from models.kernel.records import PINNED
+from models.kernel.records import DEFERRED_SLOTS, PINNED
 from models.kernel.secretmem.base import Policy
 from models.kernel.slab_caches import give_object, take_object
 from models.kernel.vmap_areas import VmapAreas
@@ -42,6 +42,7 @@ class Core:
         node_of: NUMA node of each CPU.
         spent_ns: CPU time of the operations since it was last taken.
         now_ns: time, as the caller last told it.
+        gives_way_ns: when the operation that it began last asks whether to give way, before its end.
         oom_kills: tasks that the OOM killer chose, those of control groups included.
         secretmem_enabled: False: memfd_secret is ENOSYS, since it is switched off or the architecture cannot change
             its direct map.
@@ -79,6 +80,7 @@ class Core:
         self.node_of = tuple(node_of)
         self.spent_ns = 0
         self.now_ns = 0
+        self.gives_way_ns = 0
         self.oom_kills = 0
         self.forked = False
         self.reported = False
@@ -165,9 +167,12 @@ class Core:
         handle = self.handle
         return int(waiting(handle, RCU, noted_until_ns)) + int(waiting(handle, WORKER, noted_until_ns))
 
-    def run_deferred(self, noted_until_ns: int) -> int:
-        """Give back what has waited since before a time; returns how many things that were."""
-        return sum(int(give_due(self.handle, when, noted_until_ns, self.now_ns)) for when in (RCU, WORKER))
+    def run_deferred(self, noted_until_ns: int, most: int = DEFERRED_SLOTS) -> int:
+        """Give back what has waited since before a time, at the most some things; returns how many that were."""
+        done = 0
+        for when in (RCU, WORKER):
+            done += int(give_due(self.handle, when, noted_until_ns, self.now_ns, most - done))
+        return done
 
     @property
     def open_files(self) -> int:

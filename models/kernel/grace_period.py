@@ -26,14 +26,17 @@ def waiting(handle: int, when: int, noted_until_ns: int) -> int:
 
 
 @jit
-def give_due(handle: int, when: int, noted_until_ns: int, now_ns: int) -> int:
+def give_due(handle: int, when: int, noted_until_ns: int, now_ns: int, most: int) -> int:
     """Give back what was noted up to a time, in the order in which it was, each on the CPU that noted it.
+
+    Args:
+        most: entries to be given back at the most.
 
     Returns:
         Entries given back.
     """
     ends, ring, store, done = deferred_ends(handle), deferred(handle), page_handle(handle), 0
-    while ends[2 * when - 1] < ends[2 * when - 2]:
+    while done < most and ends[2 * when - 1] < ends[2 * when - 2]:
         entry = ring[(when - 1) * DEFERRED_SLOTS + ends[2 * when - 1] % DEFERRED_SLOTS]
         if entry.due_ns > noted_until_ns:
             break

@@ -150,17 +150,18 @@ def give_chunk(handle: int, cpu: int, pfn: int, whole: bool, clear: bool) -> Non
 
     Args:
         whole: the chunk left the direct map as a whole.
-        clear: clear the pages first.
+        clear: clear the pages first, if it left page by page those alone that files had.
     """
     store, tiling = page_handle(handle), map_handle(handle)
     page, cost = pages(store), costs(handle)
     if whole:
         change_presence(tiling, store, pfn, 1 << CHUNK_ORDER, True)
-    charge(handle).cpu_ns += (cost.chunk_page - (0 if clear else cost.clear_page)) << CHUNK_ORDER
+    charge(handle).cpu_ns += (cost.chunk_page - (0 if clear and whole else cost.clear_page)) << CHUNK_ORDER
     listed = config(store).per_cpu_pages
     for k in range(1 << CHUNK_ORDER):
         if page[pfn + k].flags & ABSENT:
             change_presence(tiling, store, pfn + k, 1, True)
+            charge(handle).cpu_ns += cost.clear_page if clear else 0
         if page[pfn + k].owner > 0:
             note_secret(tiling, pfn + k, -1)
         free_pages(store, cpu, pfn + k, 0)

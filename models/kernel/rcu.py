@@ -62,7 +62,7 @@ class GracePeriods:
             idle: whether a CPU idles.
 
         Returns:
-            Callbacks queued up to this time run now.
+            Callbacks queued up to this time run now, `batch` of them at the most.
         """
         ready = waiting(self._done_ns)
         if not self._kthread:
@@ -72,10 +72,8 @@ class GracePeriods:
                 self._kthread = not idle or self._ticks >= _FORCE_AFTER_TICKS
             elif waiting(now_ns) > ready:
                 self._kthread, self._next_ns = True, now_ns
-        if ready <= self.batch:
-            return self._done_ns
-        self._softirqd = True
-        return NONE_RUN
+        self._softirqd = self._softirqd or ready > self.batch
+        return self._done_ns
 
     def switch(self, now_ns: int, waiting: Callable[[int], int], *, idle: bool = False) -> int:
         """Let the kernel threads run that were woken; arguments and what is returned are those of `tick`."""

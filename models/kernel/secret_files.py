@@ -75,13 +75,18 @@ class SecretFiles(Core):
         file.references -= 1
         if file.references:
             return
-        pooled = file.pool is not None
+        pooled, after_ns = file.pool is not None, 0
         if pooled:
             # Its chunks take long to give back; what waits for a grace period is noted before them and after them.
             self.run("truncate_file", file.holder, cpu)
         self.policy.release(cpu, file)
         self.merging.changed(cpu)
-        self.run("close_file", file.holder, cpu, after_ns=int(self.state.charge[0]["cpu_ns"]) if pooled else 0)
+        if pooled:
+            # To free their bitmaps then asks whether to give way (`gen_pool_destroy`).
+            after_ns = int(self.state.charge[0]["cpu_ns"])
+            self.gives_way_ns = self.now_ns + after_ns
+            after_ns += 1
+        self.run("close_file", file.holder, cpu, after_ns=after_ns)
         self.charge_pages(file, -file.present)
         file.present = 0
         self._open_files[0] -= 1

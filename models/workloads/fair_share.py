@@ -46,13 +46,13 @@ class FairShare:
 
     def turn_end_ns(self) -> int:
         """When who gets the CPU now has to give it to the other one: at a tick (`check_preempt_tick`)."""
-        now_ns, tick_ns = self._system.env.now, self._system.tick_ns
+        now_ns, ticks = self._system.env.now, self._system.ticks
         lead_ns = self.ahead_ns if self._running else -self.ahead_ns
-        since_ns, at_ns = now_ns, now_ns + tick_ns - (now_ns - self._system.first_tick_ns) % tick_ns
+        since_ns, at_ns = now_ns, ticks.after(now_ns)
         while True:
             ran_ns, ahead_ns = at_ns - since_ns, lead_ns + at_ns - now_ns
             if ran_ns > SLICE_NS or (ran_ns >= _MIN_GRANULARITY_NS and ahead_ns > SLICE_NS):
                 if ahead_ns > 0:
                     return at_ns
                 since_ns = at_ns
-            at_ns += tick_ns
+            at_ns = ticks.after(at_ns)

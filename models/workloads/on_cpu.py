@@ -150,6 +150,7 @@ class OnCpu:
     def _wait_alone(self, delay_ns: int) -> Wait:
         """Wait on a machine's only CPU: nobody else can interrupt it."""
         system = self.system
+        system.call_ends_ns = system.env.now + delay_ns
         yield LateTimeout(system.env, delay_ns)
         system.kernel.now_ns = system.env.now
         yield from self.give_way()

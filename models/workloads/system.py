@@ -7,11 +7,13 @@ from typing import Final
 from models.kernel.kernel import Kernel
 from models.kernel.observe import observe
 from models.kernel.rcu import NONE_RUN, GracePeriods
+from models.kernel.records import DEFERRED_SLOTS
 from models.workloads.broods import Broods
 from models.workloads.clocks import Clocks
 from models.workloads.cpus import Cpus
 from models.workloads.fault_ranges import FaultRanges
 from models.workloads.operations import Operations
+from models.workloads.ticks import Ticks
 from models.workloads.tracer import Tracer
 from models.workloads.waits import Wait
 from simcore.environment import Environment
@@ -35,8 +37,10 @@ class System:
         killed: tasks ended by a signal, by signal.
         livelocked: tasks that spin in a fault that can never succeed.
         grace: when callbacks run that wait for a grace period.
-        tick_ns: time between two ticks of the timer.
-        first_tick_ns: when it ticks first.
+        ticks: when the timer ticks.
+        call_ends_ns: when the call ends that the task on a machine's only CPU is in; not kept for ordinary faults.
+        patient: whether a kernel thread that a tick wakes waits for that, or until `Kernel.gives_way_ns`: kernels that
+            are not preemptible. Looked at with one CPU, untraced, only.
         woken_ns: when the task that runs was woken; until it has caught up no kernel thread takes its CPU.
         secret_faults: secret pages touched.
         secret_fault_ns: time from touching them until they were there, waits for CPUs, locks and flushes included.
@@ -70,8 +74,9 @@ class System:
         self.secret_faults = 0
         self.secret_fault_ns = 0
         self.grace = GracePeriods(kernel.footprints.grace_period.batch)
-        self.tick_ns = kernel.footprints.grace_period.tick_ns
-        self.first_tick_ns = 0
+        self.ticks = Ticks(kernel.footprints.grace_period.tick_ns)
+        self.call_ends_ns = 0
+        self.patient = False
         self.woken_ns = -WAKEUP_GRANULARITY_NS
         self.tracer = None if env.trace is None else Tracer(env.trace, kernel, cpus)
         self.direct = batching and self.tracer is None
@@ -102,17 +107,30 @@ class System:
         """Give back what a grace period has passed for, tick by tick, until nothing waits."""
         env, kernel, grace = self.env, self.kernel, self.grace
         while kernel.deferred_since_ns() is not None:
-            yield env.timeout(self.tick_ns - (env.now - self.first_tick_ns) % self.tick_ns)
+            yield env.timeout(self.ticks.after(env.now) - env.now)
             idle = 1 < self.cpus.count > self.cpus.running
-            self._give_back(grace.tick(env.now, kernel.deferred_until, idle=idle))
+            self._give_back(grace.tick(env.now, kernel.deferred_until, idle=idle), grace.batch)
             if env.now - self.woken_ns >= WAKEUP_GRANULARITY_NS:
+                if self.patient and self.single:
+                    yield from self._wait_for_call()
                 self._give_back(grace.switch(env.now, kernel.deferred_until, idle=idle))
         grace.rest()
         self.clocks.clock[0]["ticking"] = 0
 
-    def _give_back(self, noted_until_ns: int) -> None:
+    def _wait_for_call(self) -> Wait:
+        """Wait until kernel threads may run, while softirqs of further ticks do."""
+        env, kernel = self.env, self.kernel
+        while env.now < self.call_ends_ns:
+            gives_way_ns = kernel.gives_way_ns if env.now < kernel.gives_way_ns else self.call_ends_ns
+            tick_ns = self.ticks.after(env.now)
+            yield env.timeout(min(gives_way_ns, tick_ns) - env.now)
+            if gives_way_ns <= tick_ns:
+                break
+            self._give_back(self.grace.tick(env.now, kernel.deferred_until), self.grace.batch)
+
+    def _give_back(self, noted_until_ns: int, most: int = DEFERRED_SLOTS) -> None:
         if noted_until_ns > NONE_RUN:
             env, kernel = self.env, self.kernel
             kernel.now_ns = env.now
-            kernel.run_deferred(noted_until_ns)
+            kernel.run_deferred(noted_until_ns, most)
             observe(kernel.handle, env.now)

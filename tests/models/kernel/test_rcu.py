@@ -18,8 +18,8 @@ class Ring:
     def until(self, time_ns: int) -> int:
         return sum(queued <= time_ns for queued in self.waiting)
 
-    def run(self, until_ns: int, now_ns: int) -> None:
-        for queued in [one for one in self.waiting if one <= until_ns]:
+    def run(self, until_ns: int, now_ns: int, most: int = 1 << 30) -> None:
+        for queued in [one for one in self.waiting if one <= until_ns][:most]:
             self.ran[queued] = now_ns
             self.waiting.remove(queued)
 
@@ -30,7 +30,7 @@ def ticks(ring: Ring, number: int, *, late_ns: int = 0, idle: bool = False) -> N
     for tick in range(1, number + 1):
         now_ns = tick * TICK_NS
         arrived = Ring([one for one in ring.waiting if one <= now_ns])
-        ring.run(grace.tick(now_ns, arrived.until, idle=idle), now_ns)
+        ring.run(grace.tick(now_ns, arrived.until, idle=idle), now_ns, BATCH)
         if grace.woken:
             later = [one for one in ring.waiting if one <= now_ns + late_ns]
             until_ns = grace.switch(now_ns + late_ns, Ring(later).until, idle=idle)

@@ -9,6 +9,7 @@ import pytest
 
 from models.workloads.fair_share import FairShare
 from models.workloads.system import System
+from models.workloads.ticks import Ticks
 
 MS = 1_000_000
 
@@ -16,7 +17,7 @@ MS = 1_000_000
 def at(now_ns: int) -> tuple[SimpleNamespace, FairShare]:
     """A clock, and shares on a machine whose timer ticks every 4 ms from 0 on."""
     env = SimpleNamespace(now=now_ns)
-    return env, FairShare(cast(System, SimpleNamespace(env=env, tick_ns=4 * MS, first_tick_ns=0)))
+    return env, FairShare(cast(System, SimpleNamespace(env=env, ticks=Ticks(4 * MS))))
 
 
 def test_who_has_slept_for_long_is_half_a_period_behind() -> None:

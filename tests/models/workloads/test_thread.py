@@ -14,6 +14,7 @@ from models.kernel.limits import User
 from models.workloads.cpus import SLICE_NS
 from models.workloads.system import System
 from models.workloads.thread import Thread
+from models.workloads.ticks import Ticks
 from models.workloads.waits import Killed
 from tests.models.kernel.machines import absent_pages
 from tests.models.kernel.systems import check_owners_of, system, thread_of
@@ -216,7 +217,7 @@ def test_an_interrupted_cpu_ends_later() -> None:
 def test_a_task_that_was_just_woken_is_not_preempted_by_the_grace_period(woken_ns: int, ticks: int) -> None:
     """A callback runs at the third tick; at the fourth when the first comes before a kernel thread may take the CPU."""
     machine = system()
-    machine.first_tick_ns, machine.woken_ns = 500_000, woken_ns
+    machine.ticks, machine.woken_ns = Ticks(machine.ticks.period_ns, 500_000), woken_ns
     seen: list[bool] = []
 
     def life(thread: Thread) -> Life:
@@ -224,8 +225,29 @@ def test_a_task_that_was_just_woken_is_not_preempted_by_the_grace_period(woken_n
         yield from thread.unmap(mapping)
         yield from thread.close(mapping.file)
         for tick in range(1, 6):
-            yield machine.env.timeout(machine.first_tick_ns + (tick - 1) * machine.tick_ns + 1 - machine.env.now)
+            yield machine.env.timeout(500_000 + (tick - 1) * machine.ticks.period_ns + 1 - machine.env.now)
             seen.append(machine.kernel.deferred_since_ns() is not None)
 
     live(machine, life(thread_of(machine)))
     assert seen.index(False) + 1 == ticks
+
+
+@pytest.mark.parametrize("patient", [False, True])
+def test_kernel_threads_wait_for_the_end_of_a_call_if_they_are_patient(patient: bool) -> None:
+    """A grace period begins and ends with a kernel thread; while one call lasts, a patient one does neither."""
+    machine = system()
+    machine.patient = patient
+    waiting: list[bool] = []
+
+    def life(thread: Thread) -> Life:
+        mapping = yield from secret_pages(thread, 1)
+        yield from thread.unmap(mapping)
+        yield from thread.close(mapping.file)
+        yield from thread.wait_out(10 * machine.ticks.period_ns)
+        waiting.append(machine.kernel.deferred_since_ns() is not None)
+        yield from thread.wait_out(4 * machine.ticks.period_ns)
+        yield from thread.wait_out(4 * machine.ticks.period_ns)
+        waiting.append(machine.kernel.deferred_since_ns() is not None)
+
+    live(machine, life(thread_of(machine)))
+    assert waiting == [patient, False]

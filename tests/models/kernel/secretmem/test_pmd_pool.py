@@ -93,21 +93,22 @@ def test_chunks_come_from_movable_blocks(migratetype: str, number: int) -> None:
     assert int(block_type(kernel.store.handle, absent_pages(kernel)[0])) == number
 
 
-def test_chunks_go_when_the_file_goes_and_are_not_cleared_before_v8() -> None:
-    """munmap gives nothing back; eviction maps the chunk again and frees its pages; v8 clears them first."""
+@pytest.mark.parametrize(("removal", "cleared"), [("chunk", HUGE_PAGES), ("page", 3)])
+def test_chunks_go_when_the_file_goes_and_are_not_cleared_before_v8(removal: str, cleared: int) -> None:
+    """munmap gives nothing back; eviction maps what had left again and frees all; v8 clears what had left first."""
     price = {}
     for version in ("v7", "v8"):
-        kernel = secret_kernel("pmd_pool", {"version": version})
+        kernel = secret_kernel("pmd_pool", {"version": version, "removal": removal})
         task = task_of(kernel)
         file, mapping, _ = touch(kernel, task, 3)
         kernel.munmap(task, mapping, 0)
-        assert len(absent_pages(kernel)) == HUGE_PAGES
+        assert len(absent_pages(kernel)) == cleared
         charge(kernel)
         let_go(kernel, task, file, None)
         price[version] = charge(kernel)["cpu_ns"]
         assert absent_pages(kernel) == []
-        assert tiling(kernel)["level2_splits"] == 0
-    assert price["v8"] - price["v7"] == HUGE_PAGES * costs(kernel)["clear_page"]
+        assert tiling(kernel)["level2_splits"] == (1 if removal == "page" else 0)
+    assert price["v8"] - price["v7"] == cleared * costs(kernel)["clear_page"]
 
 
 def test_control_groups_are_charged_nothing_before_v7_and_chunks_since() -> None:
