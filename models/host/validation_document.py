@@ -88,13 +88,13 @@ _TAIL = """\
 * Reclaim: nothing is reclaimed, as nothing could be in the recordings.
 * Single slab pages: the timer ticks where the recorded clock says, until 1.36 s after power-on where the boot has set
   it, which ends after a wait for a tick and 0.82 ms more. Grace periods go from tick to tick by the kernel's rules, a
-  kernel thread that a tick wakes waits until the task's system call ends or asks whether to give way (of which the end
-  of a pool alone is modelled), and the tree of mappings changes node by node.
-  So new slabs come within a few files of the recorded, in `b_page_4g_4096` for the
-  first 24 of maple nodes and files at the very file. In churn with pools 43 of 44 do in `f_pagewise_4g_1500`, 40 of
-  44 in `f_pool_4g_1500` and 41 of 45 in `f_pool_4g_5000` (a test holds nine of ten). The others come a few files
-  late: some callbacks of the kernel run later than here. By when inodes go in `b_pool_4g_4096` that is so where a
-  second tick falls into one long close, four times of 16; why is not known.
+  kernel thread that a tick wakes waits until the task's system call ends or asks whether to give way (of which the
+  end of a pool alone is modelled), and the tree of mappings changes node by node. So new slabs come within a few
+  files of the recorded, in `b_page_4g_4096` for the first 24 of maple nodes and files at the very file. In churn with
+  pools 43 of 44 do in `f_pagewise_4g_1500`, 40 of 44 in `f_pool_4g_1500` and 41 of 45 in `f_pool_4g_5000` (a test
+  holds nine of ten). The others come a few files late: some callbacks of the kernel run later than here. By when
+  inodes go in `b_pool_4g_4096` that is so where a second tick falls into one long close, four times of 16; why is not
+  known.
 * Pools under churn (`f_pool_4g_1500`, `f_pool_4g_5000`): the chunks are the recorded ones at first; then one page of
   a slab lies in another block, and which blocks can be chunks again changes (in `f_pagewise_4g_1500`, the same boot
   and steps, none does). Their clock is right to 0.3 ms in the first 2 s. With it corrected at every sample and ticks

@@ -33,7 +33,7 @@ class Ticks:
         )
 
     def after(self, now_ns: int) -> int:
-        """Return when it ticks next after a time."""
+        """Return when it ticks next, in ns: later than a time, never at it."""
         early_ns = self._after(now_ns, self.early_first_ns)
         if early_ns <= self.early_until_ns:
             return early_ns
