@@ -16,7 +16,7 @@ from models.kernel.kernel import Kernel
 from models.kernel.program_steps import SCRATCH
 from models.kernel.slab import PAGE_SIZE_BYTES
 
-__all__ = ["CHURN_LESS_NS", "MAPPED_AT_START", "PREPARED_NS", "Program"]
+__all__ = ["CHURN_LESS_NS", "MAPPED_AT_START", "PREPARED_NS", "Program", "read_ns"]
 
 _VVAR: Final = 0x7FFFF7FF9
 MAPPED_AT_START: Final = (
@@ -48,6 +48,11 @@ Pages = NDArray[np.int64]
 Times = NDArray[np.int64]
 
 
+def read_ns(zones: int) -> int:
+    """How long it takes to read the counters, some of which have a line for each zone."""
+    return _READ_NS + _READ_ZONE_NS * zones
+
+
 class Program:
     """What the program does at its samples, and after it has touched pages.
 
@@ -59,7 +64,7 @@ class Program:
         """Begin with what it has mapped before the recording, and what it left then."""
         self._kernel, self._task = kernel, task
         self._looked = 0
-        self.read_ns = _READ_NS + _READ_ZONE_NS * len(kernel.store.zones)
+        self.read_ns = read_ns(len(kernel.store.zones))
         self._mapping: Mapping | None = None
         self._times = np.zeros(0, np.int64)
         self._spans = Spans()

@@ -15,6 +15,7 @@ from models.host.recorded_fragmenting import Fragmenting
 from models.host.recorded_program import MAPPED_AT_START, PREPARED_NS, Program
 from models.kernel.chains import list_blocks
 from models.kernel.compaction.background import Background
+from models.kernel.drains import forgive
 from models.kernel.entities import SecretFile, Task
 from models.kernel.errors import KernelRefusal
 from models.kernel.footprints import BackgroundSpec
@@ -31,6 +32,7 @@ from models.workloads.base import Workload, WorkloadConfig
 from models.workloads.churn import Churn
 from models.workloads.files import ManyFiles, OneFile
 from models.workloads.fork_bomb import ForkBomb
+from models.workloads.run_queue import RunQueue
 from models.workloads.spread import Spread
 from models.workloads.system import System
 from models.workloads.thread import Thread
@@ -68,6 +70,7 @@ class Observed:
         labels: What had just been done at each sample.
         values: ``level2_splits``, ``level3_splits``, sizes of the direct map (``direct_map_4k_kb`` ...) and ``free_kb``
             by sample, int64; sizes and splits are changes since the start.
+        times_ns: When each sample was taken.
         faults: int64, secret pages touched up to each sample.
         frames: int64, frame of every secret page, in the order of their faults.
         cut_short: whether the program did not do all that the recorded one did: memory ran out.
@@ -75,6 +78,7 @@ class Observed:
 
     labels: tuple[str, ...]
     values: dict[str, NDArray[np.int64]]
+    times_ns: tuple[int, ...]
     faults: NDArray[np.int64]
     frames: NDArray[np.int64]
     cut_short: bool = False
@@ -93,6 +97,7 @@ def run_recorded(
     kernel: Kernel, cpus: int, config: WorkloadConfig, *, idle_ns: int, seed: int = 0,
     fragmenting: Fragmenting | None = None, noted: int = 0, first_cpu: int = 0, check_ns: int | None = None,
     booted_ns: int = 0, ticks: Ticks | None = None, clock_ns: int = 0, in_turns: bool = False,
+    drifts: Sequence[float] = (),
 ) -> Observed:  # fmt: skip
     """Run a workload as the recorded program did: it samples, it idles in the end, it does not exit.
 
@@ -110,6 +115,7 @@ def run_recorded(
         ticks: When the timer ticks, by that clock; None: at multiples of its period.
         clock_ns: What that clock says when the recording begins.
         in_turns: CPUs were emulated one at a time.
+        drifts: By which part all takes longer than it costs, for the time from each sample on; after them: nothing.
     """
     env = Environment(seed=seed)
     share_slabs(kernel, first_cpu)
@@ -122,13 +128,14 @@ def run_recorded(
     workload = _WORKLOADS[config.kind]("recorded", system, task.user, config, env.streams.get("workload"))
     background = Background(kernel.state, kernel.costs, proactive=check_ns is not None)
     Kcompactd(system, background, check_ns or 0)
-    notes = _Notes(kernel)
+    notes = _Notes(system, drifts)
     workload.readers.append(notes.read)
     workload.watchers.append(notes.look_up)
     program = Program(kernel, task, fragmenting)
     _watch(workload, program, task, fragmenting)
     system.ticks = (ticks or system.ticks).since(clock_ns)
-    system.woken_ns, system.patient = 0, True
+    if system.single:
+        system.run_queue = RunQueue()
     if in_turns and cpus > 1:
         turns = Turns(system, env.streams.get("host.turns"))
         workload.leavers.append(turns.leave)
@@ -138,6 +145,7 @@ def run_recorded(
         thread = Thread(system, task, first_cpu)
         task.process = env.active_process
         yield from thread.run()
+        forgive(kernel.state)  # what was before the recording
         notes.read("start")
         # The clock is read before the counters: those were still to be read when the stream began.
         kernel.spent_ns += program.read_ns + PREPARED_NS
@@ -180,6 +188,7 @@ def _background(
 ) -> Generator[simpy.Event, Any, None]:
     yield env.timeout(after_ns)
     kernel.run(entry.operation, SCRATCH, 0)
+    kernel.spent_ns += entry.takes_ns  # the task that runs waits for it
     _give_boots(kernel, entry, boots)
 
 
@@ -197,9 +206,10 @@ def _give_boots(kernel: Kernel, entry: BackgroundSpec, boots: dict[str, int]) ->
 class _Notes:
     """Reads the kernel's counters, and looks the frames of secret files up."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
+    def __init__(self, system: System, drifts: Sequence[float]) -> None:
+        self._system, self._kernel, self._drifts = system, system.kernel, drifts
         self._labels: list[str] = []
+        self._times_ns: list[int] = []
         self._rows: list[tuple[int, ...]] = []
         self._frames: list[NDArray[np.int64]] = []
         self._begin = self._tiling()
@@ -214,7 +224,10 @@ class _Notes:
         splits2, splits3, *pages = (now - then for now, then in zip(self._tiling(), self._begin, strict=True))
         free = int(self._kernel.store.zones["free_pages"].sum())
         faults = int(self._kernel.state.counts[0]["secret_faults"])
+        at = len(self._labels)
+        self._system.clocks.clock["drift"] = self._drifts[at] if at < len(self._drifts) else 0.0
         self._labels.append(label)
+        self._times_ns.append(self._system.env.now)
         self._rows.append((splits2, splits3, *(_KB_PER_PAGE * size for size in (*pages, free)), faults))
 
     def look_up(self, file: SecretFile) -> None:
@@ -227,7 +240,9 @@ class _Notes:
         )  # fmt: skip
         frames = np.concatenate([np.zeros(0, np.int64), *self._frames])
         values = dict(zip(names, columns, strict=False))
-        return Observed(tuple(self._labels), values, columns[-1], frames, self.cut_short)
+        return Observed(
+            tuple(self._labels), values, tuple(self._times_ns), columns[-1], frames, self.cut_short
+        )
 
 
 def _frames(kernel: Kernel, file: SecretFile) -> NDArray[np.int64]:

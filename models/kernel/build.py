@@ -139,4 +139,5 @@ def set_costs(
     record["pool_fault"] = costs.ns("pool_fault")
     record["chunk_page"] = costs.part_ns("chunk_page", costs.ns("free_page"))
     record["drain_page"], record["truncate_page"] = costs.part_ns("drain_page"), costs.part_ns("truncate_page")
+    record["slab"] = costs.part_ns("slab")
     record["pool_chunk"] = costs.pool_chunk_fault_ns - costs.ns("pool_fault")

@@ -42,7 +42,8 @@ class Core:
         node_of: NUMA node of each CPU.
         spent_ns: CPU time of the operations since it was last taken.
         now_ns: time, as the caller last told it.
-        gives_way_ns: when the operation that it began last asks whether to give way, before its end.
+        busy_from_ns: until when the operation begun last asks whether to give way, for a machine's only CPU.
+        busy_until_ns: when it asks once more, if that is before its end, when all do.
         oom_kills: tasks that the OOM killer chose, those of control groups included.
         secretmem_enabled: False: memfd_secret is ENOSYS, since it is switched off or the architecture cannot change
             its direct map.
@@ -80,7 +81,7 @@ class Core:
         self.node_of = tuple(node_of)
         self.spent_ns = 0
         self.now_ns = 0
-        self.gives_way_ns = 0
+        self.busy_from_ns = self.busy_until_ns = 0
         self.oom_kills = 0
         self.forked = False
         self.reported = False

@@ -170,10 +170,12 @@ class BackgroundSpec(_Frozen):
 
     Attributes:
         gives: Objects that the boot has taken, by slab cache, and that go back then.
+        takes_ns: Time on a CPU beside its slabs, of the guest's clock; the task that runs waits for it.
     """
 
     after_ns: Count
     operation: str
+    takes_ns: Count = 0
     gives: dict[str, Count] = {}
 
 

@@ -7,12 +7,13 @@ from typing import Final
 
 from models.kernel.address_space import cover
 from models.kernel.direct_map import ABSENT, change_presence, note_secret
+from models.kernel.drains import charge_drains
 from models.kernel.flush import flush_removed
 from models.kernel.layout import chains, charge, costs, counts, holders, map_handle, page_handle
 from models.kernel.migration import take_compacting
 from models.kernel.nodes import take_cache_nodes
 from models.kernel.pages.allocator import free_pages
-from models.kernel.pages.layout import MOVABLE, NONE, UNMOVABLE, UNUSED, USED, config, pages
+from models.kernel.pages.layout import MOVABLE, NONE, UNMOVABLE, UNUSED, USED, pages
 from models.kernel.records import CHAINS, FILE_PAGES, POOL_OWNER
 from models.kernel.secret_pages import OUT_OF_MEMORY, remove_range
 from simcore.compiled import jit
@@ -157,7 +158,6 @@ def give_chunk(handle: int, cpu: int, pfn: int, whole: bool, clear: bool) -> Non
     if whole:
         change_presence(tiling, store, pfn, 1 << CHUNK_ORDER, True)
     charge(handle).cpu_ns += (cost.chunk_page - (0 if clear and whole else cost.clear_page)) << CHUNK_ORDER
-    listed = config(store).per_cpu_pages
     for k in range(1 << CHUNK_ORDER):
         if page[pfn + k].flags & ABSENT:
             change_presence(tiling, store, pfn + k, 1, True)
@@ -165,7 +165,7 @@ def give_chunk(handle: int, cpu: int, pfn: int, whole: bool, clear: bool) -> Non
         if page[pfn + k].owner > 0:
             note_secret(tiling, pfn + k, -1)
         free_pages(store, cpu, pfn + k, 0)
-    charge(handle).cpu_ns += cost.drain_page * (CHUNK_PAGES - (config(store).per_cpu_pages - listed))
+    charge_drains(handle)
 
 
 @jit

@@ -34,6 +34,8 @@ class GracePeriods:
 
     Attributes:
         batch: callbacks that a softirq runs before it gives way (`rcutree.blimit`).
+        kthread_woken: the grace-period kthread wants to run.
+        softirqd_woken: ksoftirqd wants to run.
     """
 
     def __init__(self, batch: int) -> None:
@@ -46,12 +48,7 @@ class GracePeriods:
         self._in_progress = False
         self._next_ns = NONE_RUN  # callbacks queued until then wait for the grace period in progress
         self._ticks = 0  # since it began
-        self._kthread = self._softirqd = False
-
-    @property
-    def woken(self) -> bool:
-        """Whether a kernel thread wants to run."""
-        return self._kthread or self._softirqd
+        self.kthread_woken = self.softirqd_woken = False
 
     def tick(self, now_ns: int, waiting: Callable[[int], int], *, idle: bool = False) -> int:
         """Do what the softirq of a tick does.
@@ -62,32 +59,32 @@ class GracePeriods:
             idle: whether a CPU idles.
 
         Returns:
-            Callbacks queued up to this time run now, `batch` of them at the most.
+            Callbacks queued up to this time may run now. If more are left than the softirq runs, `softirqd_woken` is to
+            be set.
         """
-        ready = waiting(self._done_ns)
-        if not self._kthread:
+        if not self.kthread_woken:
             if self._in_progress:
                 self._ticks += 1
                 # Quiescent states are reported, or looked for.
-                self._kthread = not idle or self._ticks >= _FORCE_AFTER_TICKS
-            elif waiting(now_ns) > ready:
-                self._kthread, self._next_ns = True, now_ns
-        self._softirqd = self._softirqd or ready > self.batch
+                self.kthread_woken = not idle or self._ticks >= _FORCE_AFTER_TICKS
+            elif waiting(now_ns) > waiting(self._done_ns):
+                self.kthread_woken, self._next_ns = True, now_ns
         return self._done_ns
 
-    def switch(self, now_ns: int, waiting: Callable[[int], int], *, idle: bool = False) -> int:
-        """Let the kernel threads run that were woken; arguments and what is returned are those of `tick`."""
-        if self._kthread:
-            if self._in_progress:
-                self._done_ns, self._next_ns = self._next_ns, now_ns
-                self._in_progress = waiting(now_ns) > waiting(self._done_ns)
-            else:
-                self._in_progress = True
-            self._kthread, self._ticks = False, 0
-        if not self._softirqd:
-            return NONE_RUN
-        run_until_ns, self._softirqd = self._done_ns, False
-        if self._in_progress and not idle:
-            # ksoftirqd reports a quiescent state too: the grace period that has just begun ends right after it.
-            self._in_progress, self._done_ns = False, self._next_ns
-        return run_until_ns
+    def run_kthread(self, now_ns: int, waiting: Callable[[int], int]) -> None:
+        """Let the kthread end the grace period and begin the next one; arguments are those of `tick`."""
+        if self._in_progress:
+            self._done_ns, self._next_ns = self._next_ns, now_ns
+            self._in_progress = waiting(now_ns) > waiting(self._done_ns)
+        else:
+            self._in_progress = True
+        self.kthread_woken, self._ticks = False, 0
+
+    def run_softirqd(self, *, idle: bool = False) -> int:
+        """Let ksoftirqd run; callbacks queued up to the time returned may run now.
+
+        It reports a quiescent state too: a grace period that has begun right before it can end right after it.
+        """
+        self.softirqd_woken = False
+        self.kthread_woken |= self._in_progress and not idle
+        return self._done_ns

@@ -103,7 +103,7 @@ COSTS: Final = np.dtype(
         ("clear_page", "<i8"), ("free_page", "<i8"), ("free_secret_page", "<i8"), ("page_table", "<i8"),
         ("read_fault", "<i8"), ("scan_table", "<i8"), ("refill", "<i8"),
         ("local_flush", "<i8"), ("pool_chunk", "<i8"), ("pool_fault", "<i8"),
-        ("chunk_page", "<i8"), ("truncate_page", "<i8"), ("drain_page", "<i8"),
+        ("chunk_page", "<i8"), ("truncate_page", "<i8"), ("drain_page", "<i8"), ("slab", "<i8"),
         ("local_flush_page", "<i8"), ("interrupted_all", "<i8"),
         ("flush_mode", "<i8"), ("flush_batch", "<i8"), ("flush_period", "<i8"),  # see models.kernel.flush
     ]
@@ -118,6 +118,7 @@ CHARGE: Final = np.dtype(
         ("flush_ns", "<i8"),  # part of lock_ns and after_ns that is flushing and waiting for others to flush
         ("full_flushes", "<i8"),  # flushes that left nothing in any TLB
         ("pending", "<i8"),  # flushes put off
+        ("drained", "<i8"),  # pages drained from CPUs' lists, all that have been paid for
         ("refills", "<i8"),  # of lists of free pages, all that have been paid for
     ]
 )

@@ -77,14 +77,17 @@ class SecretFiles(Core):
             return
         pooled, after_ns = file.pool is not None, 0
         if pooled:
-            # Its chunks take long to give back; what waits for a grace period is noted before them and after them.
-            self.run("truncate_file", file.holder, cpu)
+            # Truncation asks whether to give way up to its end; then nodes wait for a grace period.
+            truncated_ns = int(self.state.costs[0]["truncate_page"]) * file.present
+            self.run("truncate_file", file.holder, cpu, after_ns=truncated_ns)
+            self.busy_from_ns = self.now_ns + truncated_ns
         self.policy.release(cpu, file)
         self.merging.changed(cpu)
         if pooled:
-            # To free their bitmaps then asks whether to give way (`gen_pool_destroy`).
+            # Chunks take long to give back. To free their bitmaps then asks whether to give way (`gen_pool_destroy`),
+            # before the rest of the file waits for a grace period, and before all else that the call takes time for.
             after_ns = int(self.state.charge[0]["cpu_ns"])
-            self.gives_way_ns = self.now_ns + after_ns
+            self.busy_until_ns = self.now_ns + after_ns
             after_ns += 1
         self.run("close_file", file.holder, cpu, after_ns=after_ns)
         self.charge_pages(file, -file.present)

@@ -9,7 +9,7 @@ from typing import Final
 
 from models.kernel.chains import take, take_quietly
 from models.kernel.deferral import PAGES, RCU, defer
-from models.kernel.layout import caches, counts, cpu_slabs, page_handle, slab_ids, slabs
+from models.kernel.layout import caches, charge, costs, counts, cpu_slabs, page_handle, slab_ids, slabs
 from models.kernel.pages.allocator import free_pages
 from models.kernel.pages.layout import NONE, config, pages
 from models.kernel.records import SLAB_OWNER
@@ -149,6 +149,7 @@ def _refill(handle: int, cpu: int, node: int, cache: int) -> bool:
     number = _new_slab(handle, cpu, node, cache)
     if number == NONE:
         return False
+    charge(handle).cpu_ns += costs(handle).slab
     _activate(handle, local, number)
     return True
 

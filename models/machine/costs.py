@@ -88,6 +88,8 @@ class CostValues(_Part):
     pool_chunk_ns: CostValue
     #: A CPU's list of free pages is filled. Without a value: a part of what needs the pages.
     refill_ns: CostValue | None = None
+    #: A slab cache gets a new slab. Without a value: a part of what needs the objects.
+    slab_ns: CostValue | None = None
     #: Zero page of ordinary memory mapped by a read. Without a value: a fault less the clear of its page.
     read_fault_ns: CostValue | None = None
     munmap_page_ns: CostValue
@@ -114,8 +116,7 @@ class CostValues(_Part):
     rotate_list_ns: CostValue | None = None
     #: It gives such a page back to which nothing was moved. Without a value: as an unmapped page is.
     release_page_ns: CostValue | None = None
-    #: A page of a chunk, or of lists that are drained whole, goes from a CPU's lists to the others. Without a value: a
-    #: part of freeing it.
+    #: A page goes from a CPU's lists to the others. Without a value: a part of freeing it.
     drain_page_ns: CostValue | None = None
 
     # System calls and tasks.

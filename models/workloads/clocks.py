@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from models.kernel.arena import header, reserve, slot_array
+from models.kernel.drains import charge_drains
 from models.kernel.flush import BATCHED, flush_kernel
 from models.kernel.layout import charge, costs, counts, page_handle
 from models.kernel.observe import observe
@@ -30,6 +31,7 @@ CLOCK: Final = np.dtype(
         ("next_round_ns", "<i8"),  # when flushes that are put off next cost every CPU its TLB
         ("in_progress", "<i8"), ("begun", "<i8"),  # operations: now, ever
         ("switches", "<i8"),  # how often a task gave its CPU up
+        ("drift", "<f8"),  # by which part all takes longer than it costs
         ("ticking", "<i8"),  # whether somebody looks after grace periods
     ]
 )  # fmt: skip
@@ -122,6 +124,7 @@ def pay(kernel: int, clocks: int, now_ns: int, spent_ns: int) -> int:
     Returns:
         Time from now until the operation ends, if nobody interrupts it.
     """
+    charge_drains(kernel)
     due, clock = charge(kernel), clock_of(clocks)[0]
     end_ns = now_ns + due.cpu_ns + spent_ns
     if costs(kernel).refill > 0:
@@ -145,4 +148,4 @@ def pay(kernel: int, clocks: int, now_ns: int, spent_ns: int) -> int:
         counted.flush_ns += due.flush_ns + due.interrupted_ns * (clock.cpus - 1)
     due.cpu_ns = due.lock_ns = due.after_ns = due.flushes = due.interrupted_ns = due.flush_ns = due.full_flushes = 0
     observe(kernel, now_ns)
-    return int(end_ns - now_ns)
+    return int((end_ns - now_ns) * (1.0 + clock.drift))

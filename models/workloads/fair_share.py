@@ -8,16 +8,11 @@ ahead. That may also be who runs already, and then a new slice begins.
 
 from __future__ import annotations
 
-from typing import Final
-
 from models.workloads.cpus import SLICE_NS
+from models.workloads.run_queue import MIN_GRANULARITY_NS, SLEEPER_NS
 from models.workloads.system import System
 
 __all__ = ["FairShare"]
-
-_SLEEPER_NS: Final = 3_000_000
-"""How far behind a sleeper is placed at the most: half of `sysctl_sched_latency` (`place_entity`)."""
-_MIN_GRANULARITY_NS: Final = 750_000
 
 
 class FairShare:
@@ -25,7 +20,7 @@ class FairShare:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        self._ahead_ns = -_SLEEPER_NS
+        self._ahead_ns = -SLEEPER_NS
         self._noted_ns = 0
         self._running = False
 
@@ -42,7 +37,7 @@ class FairShare:
     def wake(self) -> None:
         """The thread has slept, and wants the CPU."""
         self.switch(running=False)
-        self._ahead_ns = max(self._ahead_ns, -_SLEEPER_NS)
+        self._ahead_ns = max(self._ahead_ns, -SLEEPER_NS)
 
     def turn_end_ns(self) -> int:
         """When who gets the CPU now has to give it to the other one: at a tick (`check_preempt_tick`)."""
@@ -51,7 +46,7 @@ class FairShare:
         since_ns, at_ns = now_ns, ticks.after(now_ns)
         while True:
             ran_ns, ahead_ns = at_ns - since_ns, lead_ns + at_ns - now_ns
-            if ran_ns > SLICE_NS or (ran_ns >= _MIN_GRANULARITY_NS and ahead_ns > SLICE_NS):
+            if ran_ns > SLICE_NS or (ran_ns >= MIN_GRANULARITY_NS and ahead_ns > SLICE_NS):
                 if ahead_ns > 0:
                     return at_ns
                 since_ns = at_ns

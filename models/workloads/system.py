@@ -13,6 +13,7 @@ from models.workloads.clocks import Clocks
 from models.workloads.cpus import Cpus
 from models.workloads.fault_ranges import FaultRanges
 from models.workloads.operations import Operations
+from models.workloads.run_queue import RunQueue
 from models.workloads.ticks import Ticks
 from models.workloads.tracer import Tracer
 from models.workloads.waits import Wait
@@ -20,9 +21,10 @@ from simcore.environment import Environment
 
 __all__ = ["System"]
 
-WAKEUP_GRANULARITY_NS: Final = 1_000_000
-"""By how much a task must be behind to take the CPU when it is woken (6.1, `wakeup_gran`, one CPU): a sleeper is given
-3 ms, and so is one who has just slept and runs; else it waits for the next tick."""
+_KTHREAD: Final = "kthread of grace periods"
+_SOFTIRQD: Final = "ksoftirqd"
+_SOFTIRQ_ROUNDS: Final = 10
+"""How often a softirq begins anew while nobody wants the CPU (`MAX_SOFTIRQ_RESTART`)."""
 
 
 class System:
@@ -39,9 +41,8 @@ class System:
         grace: when callbacks run that wait for a grace period.
         ticks: when the timer ticks.
         call_ends_ns: when the call ends that the task on a machine's only CPU is in; not kept for ordinary faults.
-        patient: whether a kernel thread that a tick wakes waits for that, or until `Kernel.gives_way_ns`: kernels that
-            are not preemptible. Looked at with one CPU, untraced, only.
-        woken_ns: when the task that runs was woken; until it has caught up no kernel thread takes its CPU.
+        run_queue: when kernel threads that a tick wakes get the CPU, in a kernel that is not preemptible and has one,
+            untraced; None: at once.
         secret_faults: secret pages touched.
         secret_fault_ns: time from touching them until they were there, waits for CPUs, locks and flushes included.
         tracer: told what threads do, when the run is traced.
@@ -76,8 +77,7 @@ class System:
         self.grace = GracePeriods(kernel.footprints.grace_period.batch)
         self.ticks = Ticks(kernel.footprints.grace_period.tick_ns)
         self.call_ends_ns = 0
-        self.patient = False
-        self.woken_ns = -WAKEUP_GRANULARITY_NS
+        self.run_queue: RunQueue | None = None
         self.tracer = None if env.trace is None else Tracer(env.trace, kernel, cpus)
         self.direct = batching and self.tracer is None
         self.single = cpus == 1 and self.tracer is None
@@ -105,28 +105,67 @@ class System:
 
     def _tick(self) -> Wait:
         """Give back what a grace period has passed for, tick by tick, until nothing waits."""
-        env, kernel, grace = self.env, self.kernel, self.grace
+        env, kernel, queue = self.env, self.kernel, self.run_queue
         while kernel.deferred_since_ns() is not None:
             yield env.timeout(self.ticks.after(env.now) - env.now)
             idle = 1 < self.cpus.count > self.cpus.running
-            self._give_back(grace.tick(env.now, kernel.deferred_until, idle=idle), grace.batch)
-            if env.now - self.woken_ns >= WAKEUP_GRANULARITY_NS:
-                if self.patient and self.single:
-                    yield from self._wait_for_call()
-                self._give_back(grace.switch(env.now, kernel.deferred_until, idle=idle))
-        grace.rest()
+            self._softirq(idle=idle)
+            if queue is None:
+                self._run_threads(idle=idle)
+            elif queue.resched or not self.cpus.running:
+                yield from self._wait_for_call()
+                queue.switch(env.now, self._run_thread, idle=not self.cpus.running)
+        self.grace.rest()
+        if queue is not None:
+            queue.clear()
         self.clocks.clock[0]["ticking"] = 0
 
+    def _softirq(self, *, idle: bool = False) -> None:
+        """Do what a tick and its softirq do, and wake kernel threads.
+
+        It runs beside a ksoftirqd that waits, too; that 6.1 may leave it out then (`ksoftirqd_running`) made no
+        difference to the recordings.
+        """
+        now_ns, grace, queue, waiting = self.env.now, self.grace, self.run_queue, self.kernel.deferred_until
+        if queue is not None:
+            queue.tick(now_ns)
+        done_ns, most = grace.tick(now_ns, waiting, idle=idle), grace.batch
+        if queue is not None and grace.kthread_woken:
+            queue.wake(_KTHREAD, now_ns)
+        if queue is not None and not queue.resched:
+            most *= _SOFTIRQ_ROUNDS
+        self._give_back(done_ns, most)
+        grace.softirqd_woken = waiting(done_ns) > 0
+        if queue is not None and grace.softirqd_woken:
+            queue.wake(_SOFTIRQD, now_ns)
+
+    def _run_threads(self, *, idle: bool) -> None:
+        """Let the kernel threads run that want to, each as soon as it does."""
+        grace = self.grace
+        while grace.kthread_woken or grace.softirqd_woken:
+            self._run_thread(_KTHREAD if grace.kthread_woken else _SOFTIRQD, idle=idle)
+
+    def _run_thread(self, thread: str, *, idle: bool = False) -> None:
+        """Let a kernel thread run whose turn it is."""
+        now_ns, grace, queue = self.env.now, self.grace, self.run_queue
+        if thread == _KTHREAD:
+            grace.run_kthread(now_ns, self.kernel.deferred_until)
+        elif grace.softirqd_woken:  # else a softirq has done its work
+            done_ns = grace.run_softirqd(idle=idle)
+            if queue is not None and grace.kthread_woken:
+                queue.wake(_KTHREAD, now_ns)
+            self._give_back(done_ns)
+
     def _wait_for_call(self) -> Wait:
-        """Wait until kernel threads may run, while softirqs of further ticks do."""
+        """Wait until the call in progress asks whether to give way, while softirqs of further ticks run."""
         env, kernel = self.env, self.kernel
-        while env.now < self.call_ends_ns:
-            gives_way_ns = kernel.gives_way_ns if env.now < kernel.gives_way_ns else self.call_ends_ns
+        while kernel.busy_from_ns <= env.now < self.call_ends_ns:
+            gives_way_ns = kernel.busy_until_ns if env.now < kernel.busy_until_ns else self.call_ends_ns
             tick_ns = self.ticks.after(env.now)
             yield env.timeout(min(gives_way_ns, tick_ns) - env.now)
             if gives_way_ns <= tick_ns:
                 break
-            self._give_back(self.grace.tick(env.now, kernel.deferred_until), self.grace.batch)
+            self._softirq()
 
     def _give_back(self, noted_until_ns: int, most: int = DEFERRED_SLOTS) -> None:
         if noted_until_ns > NONE_RUN:

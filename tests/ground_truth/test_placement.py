@@ -23,9 +23,7 @@ def test_forks_on_two_cpus_are_right_where_every_task_has_its_recorded_cpu(monke
     assert not shortfalls(comparison)
     rows = {row.what: row for row in comparison.rows}
     frames = rows["secret_frames_in_2m_region"]
-    assert frames.exact >= 0.85 * frames.total
-    splits = next(one for one in comparison.series if one.name == "level2_splits")
-    assert splits.simulated[-1] == splits.recorded[-1]
+    assert frames.exact >= 0.9 * frames.total
 
 
 def test_the_recorded_splits_are_ordinary_among_drawn_turns() -> None:

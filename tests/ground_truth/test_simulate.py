@@ -12,7 +12,6 @@ from tests.ground_truth.recorded import compared, names, read, shortfalls
 
 COMPACTION = "who runs between two steps of compaction depends on when the timer ticks"
 TURNS = "when an emulated CPU's turn ends, and parent and child change places, is real time"
-CHAOS = "which 2M blocks can be chunks again depends on every single slab page"
 #: Recordings that the simulation falls short of, and why; docs/validation.md says by how much. A test of one that comes
 #: within its tolerance fails, so that this list can only shrink.
 SHORT = {
@@ -20,8 +19,6 @@ SHORT = {
     "c_page_1g_steal2": COMPACTION,
     "f_page_1g_steal": COMPACTION,
     "c_page_4g_512_2cpu": TURNS,
-    "f_pool_4g_1500": CHAOS,
-    "f_pool_4g_5000": CHAOS,
 }
 #: How far the splits of those are off at the most: a share of the recorded ones, and a number.
 SHORT_BY = (0.30, 4)

@@ -36,11 +36,15 @@ def recorded_slabs(recording: AllocatorRecording) -> Slabs:
 
 
 def simulated_slabs(recording: AllocatorRecording, patch: pytest.MonkeyPatch) -> Slabs:
-    """The same of a simulation: what system calls and faults have taken more since the last one."""
-    slabs, before, chunks = Counter[tuple[str, int]](), np.zeros(0, np.int64), 0
+    """The same of the last run of a simulation: what system calls and faults have taken more since the last one."""
+    slabs, before, chunks, seen = Counter[tuple[str, int]](), np.zeros(0, np.int64), 0, list[Kernel]()
 
     def look(kernel: Kernel) -> None:
-        nonlocal before
+        nonlocal before, chunks
+        if not seen or seen[-1] is not kernel:
+            seen.append(kernel)
+            slabs.clear()
+            before, chunks = np.zeros(0, np.int64), 0
         now = kernel.state.caches["slabs"].copy()
         if len(before):
             numbers = {cache: kernel.programs.caches[cache] for cache in CACHES}
@@ -70,9 +74,9 @@ def simulated_slabs(recording: AllocatorRecording, patch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("name", ["f_pagewise_4g_1500", "f_pool_4g_1500", "f_pool_4g_5000"])
 def test_new_slabs_come_at_the_recorded_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nine of ten, though each waits for callbacks of grace periods that ticks end."""
+    """All but one in twenty, though each waits for callbacks of grace periods that ticks end."""
     recording = read("allocator", name)
     assert isinstance(recording, AllocatorRecording)
     recorded, simulated = recorded_slabs(recording), simulated_slabs(recording, monkeypatch)
     assert recorded.total() > 40
-    assert (recorded & simulated).total() >= 0.9 * recorded.total()
+    assert (recorded & simulated).total() >= 0.95 * recorded.total()

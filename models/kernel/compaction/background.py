@@ -109,6 +109,7 @@ class Background:
     def run_for(self, budget_ns: int) -> tuple[bool, int]:
         """Go on with the run; returns whether it is at its end, and the time spent."""
         result, spent_ns = run_for(self._state.handle, self.compaction.handle, budget_ns)
+        self._state.charge["drained"] = self._store.config["drained"]  # that time has been spent
         control = self.compaction.control[0]
         if result != CONTINUE and not control["ignore_skip"]:
             self._finish(int(control["zone"]), int(control["cpu"]), result)

@@ -111,7 +111,7 @@ CONFIG: Final = np.dtype(
         ("logging", "<i8"), ("log_used", "<i8"),
         ("movable_next", "<i8"), ("movable_end", "<i8"),
         ("capture_pfn", "<i8"), ("capture_order", "<i8"), ("captured", "<i8"),
-        ("steals", "<i8"), ("refills", "<i8"), ("drains", "<i8"),
+        ("steals", "<i8"), ("refills", "<i8"), ("drains", "<i8"), ("drained", "<i8"),
         ("alloc_flags", "<i8"), ("highest_kind", "<i8"),  # of a first attempt
         ("free_pages", "<i8"), ("per_cpu_pages", "<i8"),  # exact, over all zones and CPUs
     ]

@@ -161,5 +161,6 @@ def drain(handle: int, zone: int, cpu: int, count: int, index: int, by_cpu: int)
             count -= 1 << order
             local.count -= 1 << order
             config(handle).per_cpu_pages -= 1 << order
+            config(handle).drained += 1 << order
             free_block(handle, zone, by_cpu, pfn, order, page[pfn].migratetype, False)
         index = (index + 1) % PCP_LISTS

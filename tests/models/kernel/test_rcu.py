@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.kernel.rcu import NONE_RUN, GracePeriods
+from models.kernel.rcu import GracePeriods
 
 TICK_NS = 4_000_000
 BATCH = 10
@@ -30,12 +30,16 @@ def ticks(ring: Ring, number: int, *, late_ns: int = 0, idle: bool = False) -> N
     for tick in range(1, number + 1):
         now_ns = tick * TICK_NS
         arrived = Ring([one for one in ring.waiting if one <= now_ns])
-        ring.run(grace.tick(now_ns, arrived.until, idle=idle), now_ns, BATCH)
-        if grace.woken:
-            later = [one for one in ring.waiting if one <= now_ns + late_ns]
-            until_ns = grace.switch(now_ns + late_ns, Ring(later).until, idle=idle)
-            if until_ns > NONE_RUN:
-                ring.run(until_ns, now_ns + late_ns)
+        done_ns = grace.tick(now_ns, arrived.until, idle=idle)
+        ring.run(done_ns, now_ns, BATCH)
+        grace.softirqd_woken = ring.until(done_ns) > 0
+        later = Ring([one for one in ring.waiting if one <= now_ns + late_ns])
+        if grace.kthread_woken:
+            grace.run_kthread(now_ns + late_ns, later.until)
+        if grace.softirqd_woken:
+            ring.run(grace.run_softirqd(idle=idle), now_ns + late_ns)
+            if grace.kthread_woken:
+                grace.run_kthread(now_ns + late_ns, later.until)
 
 
 def test_a_callback_alone_runs_at_the_third_tick() -> None:
@@ -91,8 +95,19 @@ def test_rest_forgets_what_was_in_progress() -> None:
     """A kernel where nothing waits any more begins a new grace period for the next callback."""
     grace = GracePeriods(BATCH)
     grace.tick(TICK_NS, Ring([1]).until)
-    assert grace.woken
+    assert grace.kthread_woken
     grace.rest()
-    assert not grace.woken
+    assert not grace.kthread_woken
     assert grace.tick(9 * TICK_NS, Ring([]).until) < TICK_NS
-    assert not grace.woken
+    assert not grace.kthread_woken
+
+
+def test_who_ends_a_grace_period_before_ksoftirqd_runs_can_end_the_next_after_it() -> None:
+    """It reports a quiescent state, unless a CPU idles or nothing is in progress."""
+    for idle, begun in ((False, True), (True, True), (False, False)):
+        grace = GracePeriods(BATCH)
+        if begun:
+            grace.tick(TICK_NS, Ring([1]).until)
+            grace.run_kthread(TICK_NS, Ring([1]).until)
+        grace.run_softirqd(idle=idle)
+        assert grace.kthread_woken == (begun and not idle)

@@ -33,6 +33,25 @@ def test_work_lock_and_flush_follow_each_other(kernel: Kernel) -> None:
     assert not any(kernel.state.charge[0].item()), "the charge is paid"
 
 
+def test_a_clock_that_drifts_makes_all_take_longer(kernel: Kernel) -> None:
+    """By a part of what it costs."""
+    clocks = Clocks(2)
+    clocks.clock[0]["drift"] = 0.25
+    charge(kernel, cpu_ns=100, after_ns=20)
+    assert pay(kernel.handle, clocks.handle, 1000, 40) == 200
+
+
+def test_drained_pages_are_paid_for_once(kernel: Kernel) -> None:
+    """Where a preset says what they cost; otherwise they are part of what freed them."""
+    clocks, drained = Clocks(2), kernel.store.config[0]["drained"]
+    kernel.store.config[0]["drained"] = drained + 63
+    assert pay(kernel.handle, clocks.handle, 0, 0) == 0
+    charge(kernel, drained=drained)
+    kernel.state.costs[0]["drain_page"] = 7
+    assert pay(kernel.handle, clocks.handle, 0, 0) == 7 * 63
+    assert pay(kernel.handle, clocks.handle, 0, 0) == 0
+
+
 def test_nothing_charged_is_no_time(kernel: Kernel) -> None:
     """And the lock stays free."""
     clocks = Clocks(2)

@@ -12,6 +12,7 @@ import simpy
 from models.kernel.errors import KernelRefusal
 from models.kernel.limits import User
 from models.workloads.cpus import SLICE_NS
+from models.workloads.run_queue import RunQueue
 from models.workloads.system import System
 from models.workloads.thread import Thread
 from models.workloads.ticks import Ticks
@@ -213,11 +214,12 @@ def test_an_interrupted_cpu_ends_later() -> None:
     assert ends(True) - ends(False) >= 10 * interrupted
 
 
-@pytest.mark.parametrize(("woken_ns", "ticks"), [(-(1 << 40), 3), (0, 4)])
-def test_a_task_that_was_just_woken_is_not_preempted_by_the_grace_period(woken_ns: int, ticks: int) -> None:
+@pytest.mark.parametrize(("preemptible", "ticks"), [(True, 3), (False, 4)])
+def test_a_task_that_was_just_woken_is_not_preempted_by_the_grace_period(preemptible: bool, ticks: int) -> None:
     """A callback runs at the third tick; at the fourth when the first comes before a kernel thread may take the CPU."""
     machine = system()
-    machine.ticks, machine.woken_ns = Ticks(machine.ticks.period_ns, 500_000), woken_ns
+    machine.ticks = Ticks(machine.ticks.period_ns, 500_000)
+    machine.run_queue = None if preemptible else RunQueue()
     seen: list[bool] = []
 
     def life(thread: Thread) -> Life:
@@ -232,11 +234,11 @@ def test_a_task_that_was_just_woken_is_not_preempted_by_the_grace_period(woken_n
     assert seen.index(False) + 1 == ticks
 
 
-@pytest.mark.parametrize("patient", [False, True])
-def test_kernel_threads_wait_for_the_end_of_a_call_if_they_are_patient(patient: bool) -> None:
-    """A grace period begins and ends with a kernel thread; while one call lasts, a patient one does neither."""
+@pytest.mark.parametrize("preemptible", [True, False])
+def test_kernel_threads_wait_for_the_end_of_a_call_in_a_kernel_that_is_not_preemptible(preemptible: bool) -> None:
+    """A grace period begins and ends with a kernel thread; while one call lasts there, it does neither."""
     machine = system()
-    machine.patient = patient
+    machine.run_queue = None if preemptible else RunQueue()
     waiting: list[bool] = []
 
     def life(thread: Thread) -> Life:
@@ -250,4 +252,4 @@ def test_kernel_threads_wait_for_the_end_of_a_call_if_they_are_patient(patient: 
         waiting.append(machine.kernel.deferred_since_ns() is not None)
 
     live(machine, life(thread_of(machine)))
-    assert waiting == [patient, False]
+    assert waiting == [not preemptible, False]
