@@ -15,12 +15,12 @@ from models.host.recorded_fragmenting import Fragmenting
 from models.host.recorded_program import MAPPED_AT_START, PREPARED_NS, Program
 from models.kernel.chains import list_blocks
 from models.kernel.compaction.background import Background
-from models.kernel.drains import forgive
 from models.kernel.entities import SecretFile, Task
 from models.kernel.errors import KernelRefusal
 from models.kernel.footprints import BackgroundSpec
 from models.kernel.kernel import Kernel
 from models.kernel.limits import UNLIMITED, User
+from models.kernel.list_costs import forgive
 from models.kernel.mapping_tree import MappingTree
 from models.kernel.pages.layout import NONE
 from models.kernel.pool_chunks import CHUNK_PAGES

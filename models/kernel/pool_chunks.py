@@ -7,9 +7,9 @@ from typing import Final
 
 from models.kernel.address_space import cover
 from models.kernel.direct_map import ABSENT, change_presence, note_secret
-from models.kernel.drains import charge_drains
 from models.kernel.flush import flush_removed
 from models.kernel.layout import chains, charge, costs, counts, holders, map_handle, page_handle
+from models.kernel.list_costs import charge_lists
 from models.kernel.migration import take_compacting
 from models.kernel.nodes import take_cache_nodes
 from models.kernel.pages.allocator import free_pages
@@ -165,7 +165,7 @@ def give_chunk(handle: int, cpu: int, pfn: int, whole: bool, clear: bool) -> Non
         if page[pfn + k].owner > 0:
             note_secret(tiling, pfn + k, -1)
         free_pages(store, cpu, pfn + k, 0)
-    charge_drains(handle)
+    charge_lists(handle)
 
 
 @jit

@@ -11,11 +11,10 @@ from typing import Final
 import numpy as np
 
 from models.kernel.arena import header, reserve, slot_array
-from models.kernel.drains import charge_drains
 from models.kernel.flush import BATCHED, flush_kernel
-from models.kernel.layout import charge, costs, counts, page_handle
+from models.kernel.layout import charge, costs, counts
+from models.kernel.list_costs import charge_lists
 from models.kernel.observe import observe
-from models.kernel.pages.layout import config
 from models.workloads.seats import BROOD, MAX_BROODS, MAX_ROWS, QUEUE, ROW, SEAT
 from simcore.compiled import jit
 
@@ -124,13 +123,9 @@ def pay(kernel: int, clocks: int, now_ns: int, spent_ns: int) -> int:
     Returns:
         Time from now until the operation ends, if nobody interrupts it.
     """
-    charge_drains(kernel)
+    charge_lists(kernel)
     due, clock = charge(kernel), clock_of(clocks)[0]
     end_ns = now_ns + due.cpu_ns + spent_ns
-    if costs(kernel).refill > 0:
-        refills = config(page_handle(kernel)).refills
-        end_ns += (refills - due.refills) * costs(kernel).refill
-        due.refills = refills
     if due.lock_ns > 0:
         begin_ns = max(end_ns, clock.lock_free_ns)
         clock.lock_waited_ns += begin_ns - end_ns

@@ -9,7 +9,7 @@ ahead. That may also be who runs already, and then a new slice begins.
 from __future__ import annotations
 
 from models.workloads.cpus import SLICE_NS
-from models.workloads.run_queue import MIN_GRANULARITY_NS, SLEEPER_NS
+from models.workloads.run_queue import SLEEPER_NS, turn_is_over
 from models.workloads.system import System
 
 __all__ = ["FairShare"]
@@ -46,7 +46,7 @@ class FairShare:
         since_ns, at_ns = now_ns, ticks.after(now_ns)
         while True:
             ran_ns, ahead_ns = at_ns - since_ns, lead_ns + at_ns - now_ns
-            if ran_ns > SLICE_NS or (ran_ns >= MIN_GRANULARITY_NS and ahead_ns > SLICE_NS):
+            if turn_is_over(ran_ns, ahead_ns, SLICE_NS):
                 if ahead_ns > 0:
                     return at_ns
                 since_ns = at_ns

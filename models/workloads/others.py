@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from models.kernel.code_pages import give_area, take_area
-from models.kernel.drains import forgive
+from models.kernel.list_costs import forgive
 from models.kernel.observe import observe
 from models.kernel.snapshot_lists import let_others_take
 from models.workloads.base import Positive, Wait, Workload, WorkloadConfig

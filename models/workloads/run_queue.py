@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["MIN_GRANULARITY_NS", "SLEEPER_NS", "RunQueue"]
+__all__ = ["SLEEPER_NS", "RunQueue", "turn_is_over"]
 
 _TASK: Final = ""
 _LATENCY_NS: Final = 6_000_000
@@ -23,8 +23,18 @@ SLEEPER_NS: Final = _LATENCY_NS // 2
 """How far behind a sleeper is placed at the most (`place_entity`)."""
 _WAKEUP_GRANULARITY_NS: Final = 1_000_000
 """By how much somebody who wakes has to be behind to get the CPU at once (`wakeup_gran`)."""
-MIN_GRANULARITY_NS: Final = 750_000
-"""For how long whoever got the CPU is not asked for it by a tick."""
+_MIN_GRANULARITY_NS: Final = 750_000
+
+
+def turn_is_over(on_cpu_ns: int, ahead_ns: int, slice_ns: int) -> bool:
+    """Whether a tick looks whose turn it is, as somebody waits (`check_preempt_tick`).
+
+    Args:
+        on_cpu_ns: since when who runs has had the CPU.
+        ahead_ns: by how much he has had more of it than the one who is furthest behind.
+        slice_ns: his share of a scheduling period.
+    """
+    return on_cpu_ns > slice_ns or (on_cpu_ns >= _MIN_GRANULARITY_NS and ahead_ns > slice_ns)
 
 
 class RunQueue:
@@ -57,12 +67,12 @@ class RunQueue:
         self._least_ns = max(self._least_ns, least_ns)
 
     def tick(self, now_ns: int) -> None:
-        """Look whether the task has had its slice while others wait (`check_preempt_tick`)."""
+        """Look whether the task's turn is over, if others wait."""
         self._charge(now_ns)
         if self._queue and not self.resched:
             slice_ns, on_cpu_ns = _LATENCY_NS // (1 + len(self._queue)), now_ns - self._picked_ns
             ahead_ns = self._ran_ns[_TASK] - min(self._ran_ns[one] for one in self._queue)
-            self.resched = on_cpu_ns > slice_ns or (on_cpu_ns >= MIN_GRANULARITY_NS and ahead_ns > slice_ns)
+            self.resched = turn_is_over(on_cpu_ns, ahead_ns, slice_ns)
 
     def wake(self, thread: str, now_ns: int) -> None:
         """A thread wants the CPU, if it did not already."""

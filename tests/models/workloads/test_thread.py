@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from itertools import pairwise
 from typing import Any
 
@@ -253,3 +253,34 @@ def test_kernel_threads_wait_for_the_end_of_a_call_in_a_kernel_that_is_not_preem
 
     live(machine, life(thread_of(machine)))
     assert waiting == [not preemptible, False]
+
+
+@pytest.mark.parametrize(
+    ("busy_from", "busy_until", "runs"), [(9, 9, 1), (0, 0.6, 10), (0, 2.5, 2.5), (0, 0, 10), (0.5, 20, 10)]
+)
+def test_a_call_gives_way_where_it_asks(busy_from: float, busy_until: float, runs: float) -> None:
+    """In ticks of a call that lasts ten: at one while it still asks, where it asks once more, or at its end."""
+    machine = system()
+    machine.run_queue = RunQueue()
+    period_ns, ran = machine.ticks.period_ns, list[int]()
+    run_kthread = machine.grace.run_kthread
+
+    def watch(now_ns: int, waiting: Callable[[int], int]) -> None:
+        ran.append(now_ns)
+        run_kthread(now_ns, waiting)
+
+    machine.grace.run_kthread = watch  # type: ignore[method-assign]
+
+    def life(thread: Thread) -> Life:
+        mapping = yield from secret_pages(thread, 1)
+        yield from thread.wait_out(2 * period_ns - machine.env.now)  # it has run for long
+        yield from thread.unmap(mapping)
+        yield from thread.close(mapping.file)
+        began_ns = 2 * period_ns
+        machine.kernel.busy_from_ns = began_ns + round(busy_from * period_ns)
+        machine.kernel.busy_until_ns = began_ns + round(busy_until * period_ns)
+        yield from thread.wait_out(began_ns + 10 * period_ns - machine.env.now)
+        yield from thread.wait_out(period_ns)
+
+    live(machine, life(thread_of(machine)))
+    assert next(time for time in ran if time > 2 * period_ns) == 2 * period_ns + round(runs * period_ns)
