@@ -1,7 +1,7 @@
 """The recorded clock, which is given to a simulation: how fast the machine was between two samples.
 
-Costs are averages, right to some tenths of a per mille. Which callbacks of grace periods run before a page is taken
-hangs on where a tick falls, to some 30 us after seconds.
+Costs are averages: right to some tenths of a per mille in churn with pools, elsewhere off by up to some per cent. Which
+callbacks of grace periods run before a page is taken hangs on where a tick falls, to some 30 us after seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def drifts_of(
         read_ns: How long the recorded program reads, after the time that it notes, before the model takes a sample; the
             first is taken at its time.
         picked: Numbers of the model's samples that stand for the recorded ones.
-        times_ns: When the model took all of its samples.
+        times_ns: When the model took each of its samples, from its start on.
         before: The same parts as are returned, with which it did; as many.
 
     Returns:

@@ -49,7 +49,7 @@ Times = NDArray[np.int64]
 
 
 def read_ns(zones: int) -> int:
-    """How long it takes to read the counters, some of which have a line for each zone."""
+    """How long it takes to read the counters, in ns; some have a line for each zone."""
     return _READ_NS + _READ_ZONE_NS * zones
 
 

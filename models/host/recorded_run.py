@@ -70,7 +70,7 @@ class Observed:
         labels: What had just been done at each sample.
         values: ``level2_splits``, ``level3_splits``, sizes of the direct map (``direct_map_4k_kb`` ...) and ``free_kb``
             by sample, int64; sizes and splits are changes since the start.
-        times_ns: When each sample was taken.
+        times_ns: When each sample was taken, from the start of the run on.
         faults: int64, secret pages touched up to each sample.
         frames: int64, frame of every secret page, in the order of their faults.
         cut_short: whether the program did not do all that the recorded one did: memory ran out.

@@ -30,8 +30,8 @@ def turn_is_over(on_cpu_ns: int, ahead_ns: int, slice_ns: int) -> bool:
     """Whether a tick looks whose turn it is, as somebody waits (`check_preempt_tick`).
 
     Args:
-        on_cpu_ns: since when who runs has had the CPU.
-        ahead_ns: by how much he has had more of it than the one who is furthest behind.
+        on_cpu_ns: for how long who runs has had the CPU now.
+        ahead_ns: by how much more of it he has had in all than the one who is furthest behind.
         slice_ns: his share of a scheduling period.
     """
     return on_cpu_ns > slice_ns or (on_cpu_ns >= _MIN_GRANULARITY_NS and ahead_ns > slice_ns)
@@ -89,6 +89,7 @@ class RunQueue:
         """Give the CPU to the threads whose turn it is, one after the other, and back to the task.
 
         Args:
+            now_ns: when the CPU is given away; threads take no time.
             run: called with each thread; it may wake others.
             idle: the task sleeps.
         """

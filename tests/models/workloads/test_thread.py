@@ -214,6 +214,14 @@ def test_an_interrupted_cpu_ends_later() -> None:
     assert ends(True) - ends(False) >= 10 * interrupted
 
 
+def leave_callbacks(thread: Thread, at_ns: int = 0) -> Life:
+    """Have a file and let go of it, at a time or later: what is left of it waits for a grace period."""
+    mapping = yield from secret_pages(thread, 1)
+    yield from thread.wait_out(max(0, at_ns - thread.system.env.now))
+    yield from thread.unmap(mapping)
+    yield from thread.close(mapping.file)
+
+
 @pytest.mark.parametrize(("preemptible", "ticks"), [(True, 3), (False, 4)])
 def test_a_task_that_was_just_woken_is_not_preempted_by_the_grace_period(preemptible: bool, ticks: int) -> None:
     """A callback runs at the third tick; at the fourth when the first comes before a kernel thread may take the CPU."""
@@ -223,9 +231,7 @@ def test_a_task_that_was_just_woken_is_not_preempted_by_the_grace_period(preempt
     seen: list[bool] = []
 
     def life(thread: Thread) -> Life:
-        mapping = yield from secret_pages(thread, 1)
-        yield from thread.unmap(mapping)
-        yield from thread.close(mapping.file)
+        yield from leave_callbacks(thread)
         for tick in range(1, 6):
             yield machine.env.timeout(500_000 + (tick - 1) * machine.ticks.period_ns + 1 - machine.env.now)
             seen.append(machine.kernel.deferred_since_ns() is not None)
@@ -242,9 +248,7 @@ def test_kernel_threads_wait_for_the_end_of_a_call_in_a_kernel_that_is_not_preem
     waiting: list[bool] = []
 
     def life(thread: Thread) -> Life:
-        mapping = yield from secret_pages(thread, 1)
-        yield from thread.unmap(mapping)
-        yield from thread.close(mapping.file)
+        yield from leave_callbacks(thread)
         yield from thread.wait_out(10 * machine.ticks.period_ns)
         waiting.append(machine.kernel.deferred_since_ns() is not None)
         yield from thread.wait_out(4 * machine.ticks.period_ns)
@@ -272,10 +276,7 @@ def test_a_call_gives_way_where_it_asks(busy_from: float, busy_until: float, run
     machine.grace.run_kthread = watch  # type: ignore[method-assign]
 
     def life(thread: Thread) -> Life:
-        mapping = yield from secret_pages(thread, 1)
-        yield from thread.wait_out(2 * period_ns - machine.env.now)  # it has run for long
-        yield from thread.unmap(mapping)
-        yield from thread.close(mapping.file)
+        yield from leave_callbacks(thread, 2 * period_ns)  # it has run for long
         began_ns = 2 * period_ns
         machine.kernel.busy_from_ns = began_ns + round(busy_from * period_ns)
         machine.kernel.busy_until_ns = began_ns + round(busy_until * period_ns)
