@@ -72,6 +72,10 @@ class Fragmenting:
         for closed in range(self.closed):
             kernel.run("close_pipe", holders[closed * self.pipes // self.closed], cpu)
         kernel.run_deferred(_UNTIL_THE_END_NS)
+        mapping = kernel.new_holder()
+        kernel.run("mmap_anon_area", mapping, cpu)
+        kernel.run("first_anon_fault", mapping, cpu)
+        kernel.run("expand_fdtable", task.holder, cpu)
         counts["before_start"] = kernel.spent_ns = 0
         kernel.state.runs[:] = 0
         task.descriptors += 2 * (self.pipes - self.closed)

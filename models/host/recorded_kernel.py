@@ -20,8 +20,9 @@ from models.machine.machine import MachineConfig, build_machine
 __all__ = ["mark_movable", "recorded_kernel"]
 
 #: Free inodes that a boot with less memory leaves more: with that, new slabs of them come at the very file in all four
-#: recordings of files with 1 and 2 GiB that take any.
-_FOUR_GIB, _FREE_INODES_MORE_BELOW_4_GIB = 4 << 30, 2
+#: recordings of files with 1 and 2 GiB that take any. Kernel threads that it has less: with that, slabs of all that
+#: these have come at the very task in the recording of a fork with 1 GiB, whose first task has a number less, too.
+_FOUR_GIB, _FREE_INODES_MORE_BELOW_4_GIB, _THREADS_LESS_BELOW_4_GIB = 4 << 30, 2, 1
 
 
 def recorded_kernel(recording: AllocatorRecording) -> Kernel:
@@ -42,8 +43,11 @@ def recorded_kernel(recording: AllocatorRecording) -> Kernel:
     config = KernelConfig.model_validate({"secretmem": policy_config(source.secretmem_policy)})
     direct_map = restore_direct_map(machine, recording.initial.direct_map)
     mark_movable(recording, pages)
-    kernel = assemble(build_machine(hardware), config, pages, direct_map)
-    if machine.memory_bytes < _FOUR_GIB:
+    small = machine.memory_bytes < _FOUR_GIB
+    # Without huge pages nobody looks for pages to make some of (`khugepaged`).
+    fewer_threads = _THREADS_LESS_BELOW_4_GIB * small + (not machine.pcp_high_order_thp)
+    kernel = assemble(build_machine(hardware), config, pages, direct_map, fewer_threads=fewer_threads)
+    if small:
         slab = int(kernel.state.cpu_slabs[kernel.programs.caches["inode_cache"], 0]["slab"])
         for _ in range(_FREE_INODES_MORE_BELOW_4_GIB):
             give_object(kernel.handle, 0, slab, 0)

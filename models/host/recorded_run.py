@@ -27,17 +27,18 @@ from models.kernel.pool_chunks import CHUNK_PAGES
 from models.kernel.program_steps import SCRATCH
 from models.kernel.records import FILE_PAGES
 from models.kernel.slab_caches import give_object
-from models.workloads.background_compaction import Kcompactd, WatchedCpus
+from models.workloads.background_compaction import Kcompactd
 from models.workloads.base import Workload, WorkloadConfig
 from models.workloads.churn import Churn
+from models.workloads.fair_cpus import FairCpu
 from models.workloads.files import ManyFiles, OneFile
 from models.workloads.fork_bomb import ForkBomb
-from models.workloads.run_queue import RunQueue
 from models.workloads.spread import Spread
 from models.workloads.system import System
 from models.workloads.thread import Thread
 from models.workloads.ticks import Ticks
 from models.workloads.waits import Killed
+from models.workloads.watched_cpus import WatchedCpus
 from simcore.environment import Environment
 
 __all__ = ["Observed", "policy_config", "run_recorded"]
@@ -120,7 +121,10 @@ def run_recorded(
     env = Environment(seed=seed)
     share_slabs(kernel, first_cpu)
     # Where memory is in pieces kswapd may be woken by any single fault.
-    system = System(env, kernel, cpus, on_fault_oom="kill", batching=fragmenting is None, cpus_type=WatchedCpus)
+    system = System(
+        env, kernel, cpus, on_fault_oom="kill", batching=fragmenting is None,
+        cpus_type=FairCpu if cpus == 1 else WatchedCpus,
+    )  # fmt: skip
     task = kernel.first_task(User("recorded", memlock_pages=UNLIMITED, files_max=UNLIMITED))
     task.descriptors = _DESCRIPTORS
     if fragmenting is not None:
@@ -134,8 +138,6 @@ def run_recorded(
     program = Program(kernel, task, fragmenting)
     _watch(workload, program, task, fragmenting)
     system.ticks = (ticks or system.ticks).since(clock_ns)
-    if system.single:
-        system.run_queue = RunQueue()
     if in_turns and cpus > 1:
         turns = Turns(system, env.streams.get("host.turns"))
         workload.leavers.append(turns.leave)

@@ -14,7 +14,7 @@ from models.host.recorded_program import read_ns
 from models.host.recorded_run import Observed, run_recorded
 from models.host.recording import AllocatorRecording
 from models.host.recording_text import RecordingError
-from models.host.tolerance import SAMPLED, compare_simulation, has_given_events, simulated_samples
+from models.host.tolerance import SAMPLED, compare_simulation, simulated_samples
 from models.workloads.background_compaction import TICK_NS, next_check_ns
 from models.workloads.base import WorkloadConfig
 from models.workloads.churn import ChurnConfig
@@ -49,8 +49,7 @@ _TIMER_STEPS_FROM_NS = {1: 8_000_000, 2: 24_000_000}
 #: set it. Read off when slabs are taken in churn with pools; when the late device comes agrees.
 _TICK_TO_BOOT_NS, _BOOT_TICKS_UNTIL_NS = 770_000, 1_360_000_000
 #: How often a recording with one CPU is simulated at the most, each time but the first with a clock nearer to the
-#: recorded one, and by how much the parts may still change that correct it: 20 us a second. Where memory is compacted
-#: it is not known what took longer.
+#: recorded one, and by how much the parts may still change that correct it: 20 us a second.
 _RUNS_AT_MOST, _SETTLED = 3, 2e-5
 #: Samples of a fork at which the recorded program has not looked any frame up yet.
 _BEFORE_LOOKUP = ("start", "ready", "fork", "peak")
@@ -77,10 +76,10 @@ def simulate(
     """
     idle_ns = 1_000_000 * int(next((s.label[4:-2] for s in recording.samples if s.label.startswith("idle")), 0))
     growing, drifts = _GROWING[recording.workload.type], list[float]()
-    corrected = recording.machine.cpus == 1 and not has_given_events(recording)
-    for _ in range(_RUNS_AT_MOST if corrected else 1):
+    for _ in range(_RUNS_AT_MOST if recording.machine.cpus == 1 else 1):
+        kernel = recorded_kernel(recording)
         observed = run_recorded(
-            recorded_kernel(recording),
+            kernel,
             recording.machine.cpus,
             workload_of(recording),
             idle_ns=idle_ns,
@@ -99,9 +98,8 @@ def simulate(
         if observed.cut_short:
             break
         before = drifts or [0.0] * len(observed.times_ns)
-        drifts = drifts_of(
-            recording, growing, read_ns(len(recording.machine.zones)), picked, observed.times_ns, before
-        )
+        reading_ns = read_ns(len(recording.machine.zones)) + (kernel.copies_ns if growing == "fork" else 0)
+        drifts = drifts_of(recording, growing, reading_ns, picked, observed.times_ns, before)
         if np.allclose(before, drifts, rtol=0, atol=_SETTLED):
             break
     return _at_samples(recording, observed, picked), observed.frames

@@ -8,6 +8,7 @@ from models.kernel.ageing import age_fragmented, age_fresh
 from models.kernel.boot import boot_direct_map, boot_pages
 from models.kernel.boot_layout import boot_layout
 from models.kernel.boot_profile import load_boot_profile
+from models.kernel.boot_threads import with_fewer_threads
 from models.kernel.config import KernelConfig
 from models.kernel.direct_map import DirectMap
 from models.kernel.flush_config import FLUSH_MODES, FlushConfig
@@ -71,9 +72,15 @@ def _resume(machine: Machine, snapshot: Snapshot, config: KernelConfig, random: 
     return kernel
 
 
-def assemble(machine: Machine, config: KernelConfig, pages: Store, direct_map: DirectMap) -> Kernel:
-    """Put a kernel around the state of an allocator and a direct map."""
-    footprints = load_footprints(config.footprints)
+def assemble(
+    machine: Machine, config: KernelConfig, pages: Store, direct_map: DirectMap, *, fewer_threads: int = 0
+) -> Kernel:
+    """Put a kernel around the state of an allocator and a direct map.
+
+    Args:
+        fewer_threads: kernel threads that this boot has less than the one of the footprints.
+    """
+    footprints = with_fewer_threads(load_footprints(config.footprints), fewer_threads, machine.cpus)
     programs = compile_programs(footprints, machine.cpus)
     state = State(pages, direct_map, len(footprints.caches), programs.rows, len(programs.spans))
     _set_caches(state, footprints, machine.cpus)

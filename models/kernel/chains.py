@@ -99,14 +99,14 @@ def join(handle: int, holder: int, kind: int, other: int) -> None:
 
 
 @jit
-def move(handle: int, giver: int, kind: int, taker: int, other: int) -> None:
-    """Hand a whole chain of one holder over to another, to the end of a chain of its."""
+def move(handle: int, giver: int, kind: int, taker: int, other: int, flags: int) -> None:
+    """Hand a whole chain of one holder over to another, to the end of a chain of its; its blocks get flags."""
     page, chain = pages(page_handle(handle)), chains(handle)[giver * CHAINS + kind]
     pfn, left = chain.head, chain.blocks
     chain.blocks = 0
     while left > 0:
         following = page[pfn].next
-        append(handle, taker, other, pfn, 0)
+        append(handle, taker, other, pfn, flags)
         pfn = following
         left -= 1
 

@@ -100,7 +100,7 @@ class Core:
         self._always = programs.flag(*footprints.flags)
         names = ("memfd_secret", "ftruncate", "mmap", "fork", "exit", "wait", "null_syscall")
         self._ns = {name: costs.ns(name) for name in names}
-        parts = ("descriptor", "close", "munmap", "unmap_page", "tree_node")
+        parts = ("start", "resume", "descriptor", "close", "munmap", "unmap_page", "tree_node")
         self._ns.update((name, costs.part_ns(name)) for name in parts)
 
     def new_holder(self) -> int:

@@ -20,13 +20,18 @@ __all__ = ["Kernel"]
 
 
 class Kernel(Tasks):
-    """A running kernel; see `models.kernel.core.Core` for its attributes."""
+    """A running kernel; see `models.kernel.core.Core` for its other attributes.
+
+    Attributes:
+        copies_ns: what a look at the counters takes more of a task that has forked: it writes to pages that it shares.
+    """
 
     def __init__(self, *parts: Any) -> None:
         """As `Core`; nothing merges until whoever builds the kernel says otherwise."""
         super().__init__(*parts)
         self.merging = MergeNever(self, MergingConfig())
         self._knows_proc = False
+        self.copies_ns = self.programs.pages_of_a_task("parent_samples")[1] * self.costs.ns("ordinary_fault")
 
     @cached_property
     def code(self) -> CodeSpace:
@@ -46,12 +51,14 @@ class Kernel(Tasks):
     def resume(self, parent: Task, cpu: int) -> None:
         """A task that has waited for its child reads what the child wrote, into a page that they share."""
         self.run("parent_resumes", parent.holder, cpu)
+        self.spent_ns += self._ns["resume"]
 
     def read_counters(self, task: Task, cpu: int) -> None:
         """Read the kernel's counters in /proc: a task that has forked writes to pages that it shares."""
         self.spent_ns += self._ns["null_syscall"]
         if task.forks:
             self.run("parent_samples", task.holder, cpu)
+            self.spent_ns += self.copies_ns
 
     def read_proc(self, cpu: int) -> None:
         """Look into /proc: what the first look takes stays in the caches of names and inodes."""

@@ -15,6 +15,7 @@ from models.kernel.areas import LEVELS, PINNED_TABLE, Areas
 from models.kernel.chains import move
 from models.kernel.layout import counts, other_numbers, task_numbers
 from models.kernel.numbers import give_number, take_number
+from models.kernel.pages.fallback import FORKED
 from models.kernel.pages.layout import NONE
 from models.kernel.program_steps import reset_holder, run_program
 from models.kernel.records import ANON, INHERITED
@@ -82,7 +83,7 @@ def plan(kernel: Kernel, parent: Task) -> Any | None:
         "end": [span[2] for span in spans],
         "flags": flags,
         "fork_ns": ns("fork"),
-        "open_ns": ns("memfd_secret") + ns("ftruncate"),
+        "open_ns": kernel.costs.part_ns("start") + ns("memfd_secret") + ns("ftruncate"),
         "map_ns": ns("mmap"),
         "exit_ns": ns("exit"),
         "reap_ns": ns("wait"),
@@ -110,7 +111,7 @@ def fork_task(handle: int, shared: Any, cpu: int, node: int, now_ns: int) -> int
     reset_holder(handle, task)
     counts(handle).tasks_alive += 1
     _run(handle, shared, _FORK, cpu, node, task, now_ns)
-    move(handle, shared.parent, ANON, task, INHERITED)
+    move(handle, shared.parent, ANON, task, INHERITED, FORKED)
     _run(handle, shared, _FORK_RETURNS, cpu, node, shared.parent, now_ns)
     return int(task)
 

@@ -10,6 +10,7 @@ from models.kernel.chains import move
 from models.kernel.entities import Mapping, SecretFile, Task
 from models.kernel.faults import Faulting
 from models.kernel.limits import Group, User
+from models.kernel.pages.fallback import FORKED
 from models.kernel.program_steps import reset_holder
 from models.kernel.records import ANON, INHERITED
 
@@ -74,7 +75,7 @@ class Tasks(Faulting):
         parent.forks += 1
         self.forked = True
         # What the parent has copied since its last fork, it copies again when it writes; the child keeps it.
-        move(self.handle, parent.holder, ANON, task.holder, INHERITED)
+        move(self.handle, parent.holder, ANON, task.holder, INHERITED, FORKED)
         self.run("fork_returns", parent.holder, cpu)
         return task
 
@@ -112,6 +113,7 @@ class Tasks(Faulting):
     def start(self, task: Task, cpu: int) -> None:
         """First steps of a new process: it copies the pages that it writes to."""
         self.run("child_starts", task.holder, cpu)
+        self.spent_ns += self._ns["start"]
 
     def exit(self, task: Task, cpu: int) -> None:
         """End a process: its memory, then its files; `reap` takes the rest."""

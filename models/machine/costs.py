@@ -112,6 +112,9 @@ class CostValues(_Part):
     #: It takes a free block for that, and a batch of pages to be moved. Without a value: parts of the same.
     isolate_block_ns: CostValue | None = None
     compact_batch_ns: CostValue | None = None
+    #: It looks at a process that may map a page that it moves, since a task that forked it has. Without a value: a part
+    #: of moving the page.
+    walk_process_ns: CostValue | None = None
     #: It rotates a free list, and goes on.
     rotate_list_ns: CostValue | None = None
     #: It gives such a page back to which nothing was moved. Without a value: as an unmapped page is.
@@ -127,6 +130,10 @@ class CostValues(_Part):
     #: A node of the tree of mappings is set aside for it. Without a value: a part of it.
     tree_node_ns: CostValue | None = None
     fork_ns: CostValue
+    #: What a new task does first: it writes to memory that it shares. Without a value: a part of fork.
+    start_ns: CostValue | None = None
+    #: What a task does first that has waited for its new one: it reads what that says. Without a value: a part of fork.
+    resume_ns: CostValue | None = None
     exit_ns: CostValue
     #: An open descriptor is copied by fork, and closed at exit. Without a value: a part of those.
     descriptor_ns: CostValue | None = None

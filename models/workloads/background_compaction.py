@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import simpy
 
 from models.kernel.compaction.background import Background
-from models.workloads.cpus import Cpus
-from models.workloads.fair_share import FairShare
+from models.workloads.run_queue import Entity
 from models.workloads.running import begin
 from models.workloads.system import System
 from models.workloads.waits import Wait
+from models.workloads.watched_cpus import WatchedCpus
 
-__all__ = ["TICK_NS", "Kcompactd", "WatchedCpus", "next_check_ns", "timer_ticks"]
+__all__ = ["TICK_NS", "Kcompactd", "next_check_ns", "timer_ticks"]
 
 TICK_NS: Final = 4_000_000
 """Period of the timer (HZ=250)."""
@@ -65,39 +64,37 @@ class Kcompactd:
         self.background = background
         self._asleep: simpy.Event | None = None
         self._check_ns = first_check_ns
-        self._cpus = cast(WatchedCpus, system.cpus)
-        self._cpus.look = self.look
-        self._share = FairShare(system)
+        self._kswapd = Entity(self._answer)
+        cast(WatchedCpus, system.cpus).look = self.look
         system.env.process(self._run())
 
     def look(self) -> None:
-        """A thread has done something: wake kswapd if that has boosted a watermark.
-
-        kswapd preempts whoever runs: it has slept for long, and sleeps again soon. Who is behind gets the CPU then.
-        """
-        cpus, share = self._cpus, self._share
+        """A thread has done something: wake kswapd if that has boosted a watermark."""
         if not self.background.boosted:
             return
+        if self._system.fair is None:
+            self._answer()
+        else:
+            self._system.fair.wake(self._kswapd)
+
+    def _answer(self) -> None:
+        """Let kswapd run, which takes no time; it may wake kcompactd."""
         if self.background.wake_kswapd() and self._asleep is not None:
             woken, self._asleep = self._asleep, None
-            share.wake()
-            cpu = cpus.try_acquire()
-            if cpu >= 0:
-                woken.succeed(cpu)
-                return
-            self._queue(woken)
-        if cpus.kept_until_ns is not None:
-            cpus.kept_until_ns = 0 if share.ahead_ns < 0 else share.turn_end_ns()
+            self._acquire(woken)
 
-    def _queue(self, woken: simpy.Event) -> None:
-        """Wait for a CPU, and let an event happen once there is one."""
-        self._cpus.kept_until_ns = 0
+    def _acquire(self, woken: simpy.Event) -> None:
+        """Let an event happen with a CPU, once there is one."""
+        cpus = self._system.cpus
+        cpu = cpus.try_acquire(who=self)
+        if cpu >= 0:
+            woken.succeed(cpu)
+        else:
 
-        def wake(given: simpy.Event) -> None:
-            self._cpus.kept_until_ns = None
-            woken.succeed(given.value)
+            def pass_on(given: simpy.Event) -> None:
+                woken.succeed(given.value)
 
-        self._cpus.acquire().callbacks.append(wake)
+            cpus.acquire(self).callbacks.append(pass_on)
 
     def _run(self) -> Wait:
         env, background = self._system.env, self.background
@@ -107,10 +104,12 @@ class Kcompactd:
                 yield event | env.timeout(max(0, self._check_ns - env.now))
             else:
                 yield event
-            self._asleep = None
+            woken, self._asleep = self._asleep is None, None
             ticks = _CHECK_TICKS
-            if background.requested or background.fragmented():
-                cpu = cast(int, event.value) if event.triggered else (yield from self._cpu())
+            if woken or background.requested or background.fragmented():
+                if not woken:
+                    self._acquire(event)
+                cpu = yield event
                 self._system.kernel.now_ns = env.now
                 before, whole = background.score(), not background.requested
                 yield from self._compact(cpu, whole=whole)
@@ -120,74 +119,22 @@ class Kcompactd:
             self._check_ns = (env.now // TICK_NS) * TICK_NS + timer_ticks(ticks) * TICK_NS
 
     def _compact(self, cpu: int, *, whole: bool) -> Wait:
-        """Run over all zones, giving the CPU away as any task does, and for good in the end."""
-        system, background, share = self._system, self.background, self._share
-        env, kernel, cpus = system.env, system.kernel, self._cpus
-        share.switch(running=True)
-        end_ns = share.turn_end_ns()
+        """Run over all zones, asking after each tick whether to give way, and for good in the end."""
+        system, background = self._system, self.background
+        env, kernel, cpus, began_ns = system.env, system.kernel, system.cpus, system.env.now
         for zone in range(len(kernel.store.zones)):
             ended = not background.begin(zone, cpu, whole=whole)
             while not ended:
-                ended, spent_ns = background.run_for(max(1, end_ns - env.now))
+                ended, spent_ns = background.run_for(max(1, system.ticks.after(env.now) - env.now))
                 begin(kernel.handle, system.clocks.handle, cpu, env.now, spent_ns)
                 end = system.operations.end_of(cpu)
                 if end is not None:
                     yield end
-                if not ended and env.now >= end_ns and cpus.contended:
+                if not ended and cpus.gives_way(began_ns):
                     system.switches += 1
-                    share.switch(running=False)
-                    cpus.release(cpu)
-                    woken = env.event()
-                    self._queue(woken)
-                    cpus.kept_until_ns = share.turn_end_ns()
-                    cpu = yield woken
-                    kernel.now_ns = env.now
+                    cpus.release(cpu, sleeps=False)
+                    cpu = yield cpus.acquire(self)
+                    kernel.now_ns = began_ns = env.now
                     background.compaction.control["cpu"] = cpu
-                    share.switch(running=True)
-                    end_ns = share.turn_end_ns()
         system.switches += 1
-        share.switch(running=False)
         cpus.release(cpu)
-
-    def _cpu(self) -> Generator[simpy.Event, Any, int]:
-        """Get a CPU after a sleep that nobody ended."""
-        self._share.wake()
-        cpu = self._cpus.try_acquire()
-        if cpu < 0:
-            woken = self._system.env.event()
-            self._queue(woken)
-            cpu = yield woken
-        self._system.kernel.now_ns = self._system.env.now
-        return cpu
-
-
-class WatchedCpus(Cpus):
-    """CPUs beside whose threads kswapd is woken.
-
-    Attributes:
-        look: called whenever a thread asks whether it should give way, or does.
-        kept_until_ns: until when a thread keeps its CPU for which kcompactd waits, unless it sleeps; None: it does not.
-    """
-
-    slice_ns = 0
-    look: Callable[[], None] | None = None
-    kept_until_ns: int | None = None
-
-    @property
-    def calm(self) -> bool:
-        """See `Cpus.calm`; but for what `look` may find."""
-        return self.kept_until_ns is None and super().calm
-
-    def gives_way(self, since_ns: int) -> bool:
-        """See `Cpus.gives_way`."""
-        if self.look is not None:
-            self.look()
-        if self.kept_until_ns is not None:
-            return self._env.now >= self.kept_until_ns
-        return self.contended and super().gives_way(since_ns)
-
-    def release(self, cpu: int) -> None:
-        """See `Cpus.release`."""
-        if self.look is not None:
-            self.look()
-        super().release(cpu)

@@ -38,7 +38,7 @@ class Broods:
             all_gone: succeeds when all have ended after that.
         """
         system = self._system
-        shared = plan(system.kernel, parent) if system.direct else None
+        shared = plan(system.kernel, parent) if system.direct and system.fair is None else None
         if shared is None or len(self._all) == MAX_BROODS:
             return None
         brood = Brood(system, len(self._all), parent, shared, holds, all_standing, all_gone)

@@ -66,11 +66,17 @@ class Cpus:
         """Whether a thread has to give way that has had its CPU since a time."""
         return self._env.now - since_ns >= SLICE_NS and self.contended
 
-    def try_acquire(self, last: int = NOBODY) -> int:
-        """An idle CPU, at once: the given one if it is idle, else the one idle longest; -1: none is."""
+    def try_acquire(self, last: int = NOBODY, who: object = None, *, new: bool = False) -> int:
+        """An idle CPU, at once: the given one if it is idle, else the one idle longest; -1: none is.
+
+        Args:
+            last: the CPU that is preferred.
+            who: wants it.
+            new: and has never run.
+        """
         return take_idle(self._clocks, last)
 
-    def acquire(self) -> simpy.Event:
+    def acquire(self, who: object = None, *, new: bool = False) -> simpy.Event:
         """An event whose value will be a CPU; for when none is idle."""
         event = self.waiting[add_thread(self._clocks)] = self._env.event()
         return event
@@ -79,8 +85,13 @@ class Cpus:
         """A thread was killed that waits for the event of a CPU: it is passed over when its turn comes."""
         self._gone.add(event)
 
-    def release(self, cpu: int) -> None:
-        """Give a CPU to the task that has waited longest, or let it idle."""
+    def release(self, cpu: int, *, sleeps: bool = True) -> None:
+        """Give a CPU to the task that has waited longest, or let it idle.
+
+        Args:
+            cpu: the CPU.
+            sleeps: who had it does not want it any more.
+        """
         while (row := release(self._clocks, cpu)) != NOBODY:
             event = self.waiting.pop(row, None)
             if event is None:

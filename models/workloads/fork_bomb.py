@@ -73,6 +73,7 @@ class ForkBomb(Workload):
     def run(self, thread: Thread) -> Wait:
         """Fork until all tasks are there, or until the kernel refuses; wait for them to end."""
         self.census = Census(self.system.env)
+        self._parent = thread
         self.ended = []
         self._brood = self._begin_brood(thread.task)
         try:
@@ -220,7 +221,9 @@ class ForkBomb(Workload):
             yield from thread.spend()
         finally:
             # Whatever becomes of the parent meanwhile, the child is there.
-            child.process = env.process(Child(self, child, ready=ready, larger=larger).life())
+            new = Child(self, child, ready=ready, larger=larger)
+            new.thread.wake()
+            child.process = env.process(new.life())
         return ready
 
     def _take_kernel_pages(self, cpu: int) -> int | None:
@@ -237,6 +240,7 @@ class ForkBomb(Workload):
     def stand_up(self, ready: simpy.Event | None = None) -> None:
         """One more task has its pages and forks no more, or has died trying; with the last one, all are there."""
         if ready is not None:
+            self._parent.wake()
             ready.succeed()
         left = self._brood.stand_up() if self._brood is not None else self.census.stand_up()
         if left == 0 and not self.config.in_phases and not self.census.all_there.triggered:

@@ -21,7 +21,11 @@ __all__ = ["Child"]
 
 
 class Child:
-    """A task with a process of its own."""
+    """A task with a process of its own.
+
+    Attributes:
+        thread: its thread.
+    """
 
     def __init__(
         self, bomb: ForkBomb, task: Task, *, ready: simpy.Event | None = None, resumed: Resumed | None = None,
@@ -38,11 +42,11 @@ class Child:
         self._system, self._config, self._census = bomb.system, bomb.config, bomb.census
         self._stage = OPEN if resumed is None else resumed.stage
         self._ordinary: list[Mapping] = []
+        self.thread = Thread(self._system, task, -1 if resumed is None else resumed.last_cpu)
 
     def life(self) -> Wait:
         """All that it does."""
-        resumed, config, task = self._resumed, self._config, self._task
-        thread = Thread(self._system, task, -1 if resumed is None else resumed.last_cpu)
+        resumed, config, thread = self._resumed, self._config, self.thread
         standing = self._stage > STAND
         try:
             yield from (thread.run() if resumed is None else self._arrive(thread, resumed))
@@ -50,6 +54,8 @@ class Child:
                 yield from self._get_pages(thread)
                 standing = True
                 self._bomb.stand_up(self._ready)
+                if self._system.fair is not None:
+                    yield from thread.give_way()
                 for leaver in self._bomb.leavers:
                     yield from leaver(thread)
             if config.hold is None and (self._stage <= STAND or (resumed is not None and resumed.asleep)):

@@ -13,12 +13,12 @@ __all__ = ["kernel_thread"]
 
 def kernel_thread(system: System, interval_ns: int, work: Callable[[int], object]) -> Wait:
     """Call ``work`` with a CPU every ``interval_ns``, counted from the end of the round before; for ever."""
-    env, kernel, cpus, cpu = system.env, system.kernel, system.cpus, -1
+    env, kernel, cpus, cpu, who = system.env, system.kernel, system.cpus, -1, object()
     while True:
         yield env.timeout(interval_ns)
-        cpu = cpus.try_acquire(cpu)
+        cpu = cpus.try_acquire(cpu, who)
         if cpu < 0:
-            cpu = yield cpus.acquire()
+            cpu = yield cpus.acquire(who)
         kernel.now_ns = env.now
         work(cpu)
         spent_ns, kernel.spent_ns = kernel.spent_ns, 0

@@ -26,31 +26,41 @@ class OnCpu:
         began_ns: when it got it.
     """
 
-    __slots__ = ("_last", "began_ns", "cpu", "system", "task")
+    __slots__ = ("_given", "_last", "began_ns", "cpu", "system", "task")
 
     def __init__(self, system: System, task: Task, last_cpu: int = -1) -> None:
         self.system = system
         self.task = task
         self.cpu = -1
         self._last = last_cpu
+        self._given: simpy.Event | None = None
         self.began_ns = 0
 
     def run(self) -> Wait:
         """Get a CPU."""
         if self.cpu >= 0:
             return AT_ONCE
+        if self._given is not None:
+            event, self._given = self._given, None
+            return self._wait_for_cpu(event)
         system = self.system
-        self.cpu = system.cpus.try_acquire(self._last)
+        self.cpu = system.cpus.try_acquire(self._last, self, new=self._last < 0)
         if self.cpu < 0:
             return self._wait_for_cpu()
         self._got_cpu(system.env.now)
         return AT_ONCE
 
+    def wake(self) -> None:
+        """It wants a CPU from now on, before it comes to `run`: a fair one may go to it at once."""
+        fair = self.system.fair
+        if fair is not None and self.cpu < 0 and self._given is None:
+            self._given = fair.acquire(self, new=self._last < 0)
+
     def _wait_for_cpu(self, event: simpy.Event | None = None) -> Wait:
         system = self.system
         asked_ns = system.env.now
         if event is None:
-            event = system.cpus.acquire()
+            event = system.cpus.acquire(self, new=self._last < 0)
         try:
             self.cpu = yield event
         except simpy.Interrupt:
@@ -68,13 +78,16 @@ class OnCpu:
             system.tracer.got_cpu(self.task, self.cpu, asked_ns, self.began_ns)
 
     def sleep(self) -> None:
-        """Give the CPU up."""
+        """Give the CPU up until there is something to do again."""
+        self._release(sleeps=True)
+
+    def _release(self, *, sleeps: bool) -> None:
         if self.cpu >= 0:
             self._last = self.cpu
             self.system.clocks.clock["switches"] += 1
             if self.system.tracer is not None:
                 self.system.tracer.left_cpu(self.task, self.cpu, self.system.env.now)
-            self.system.cpus.release(self.cpu)
+            self.system.cpus.release(self.cpu, sleeps=sleeps)
             self.cpu = -1
 
     def arrive(self, resumed: Resumed) -> Wait:
@@ -94,7 +107,7 @@ class OnCpu:
         system = self.system
         cpus, began_ns = system.cpus, self.began_ns
         if system.env._now - began_ns >= cpus.slice_ns and cpus.gives_way(began_ns):
-            self.sleep()
+            self._release(sleeps=False)
             return self._wait_for_cpu()
         return AT_ONCE
 

@@ -11,9 +11,10 @@ from models.kernel.records import DEFERRED_SLOTS
 from models.workloads.broods import Broods
 from models.workloads.clocks import Clocks
 from models.workloads.cpus import Cpus
+from models.workloads.fair_cpus import FairCpu
 from models.workloads.fault_ranges import FaultRanges
 from models.workloads.operations import Operations
-from models.workloads.run_queue import RunQueue
+from models.workloads.run_queue import Entity
 from models.workloads.ticks import Ticks
 from models.workloads.tracer import Tracer
 from models.workloads.waits import Wait
@@ -21,8 +22,6 @@ from simcore.environment import Environment
 
 __all__ = ["System"]
 
-_KTHREAD: Final = "kthread of grace periods"
-_SOFTIRQD: Final = "ksoftirqd"
 _SOFTIRQ_ROUNDS: Final = 10
 """How often a softirq begins anew while nobody wants the CPU (`MAX_SOFTIRQ_RESTART`)."""
 
@@ -41,8 +40,8 @@ class System:
         grace: when callbacks run that wait for a grace period.
         ticks: when the timer ticks.
         call_ends_ns: when the call ends that the task on a machine's only CPU is in; not kept for ordinary faults.
-        run_queue: when kernel threads that a tick wakes get the CPU, in a kernel that is not preemptible and has one,
-            untraced; None: at once.
+        fair: the only CPU, if it is given away as a kernel does that is not preemptible; None: others wait in a row,
+            and kernel threads that a tick wakes run at once.
         secret_faults: secret pages touched.
         secret_fault_ns: time from touching them until they were there, waits for CPUs, locks and flushes included.
         tracer: told what threads do, when the run is traced.
@@ -77,7 +76,10 @@ class System:
         self.grace = GracePeriods(kernel.footprints.grace_period.batch)
         self.ticks = Ticks(kernel.footprints.grace_period.tick_ns)
         self.call_ends_ns = 0
-        self.run_queue: RunQueue | None = None
+        self.fair = self.cpus if isinstance(self.cpus, FairCpu) else None
+        if self.fair is not None:
+            self.fair.contend = self.wake_softirq
+        self._kthread, self._softirqd = Entity(self._run_kthread), Entity(self._run_softirqd)
         self.tracer = None if env.trace is None else Tracer(env.trace, kernel, cpus)
         self.direct = batching and self.tracer is None
         self.single = cpus == 1 and self.tracer is None
@@ -104,20 +106,17 @@ class System:
             self.env.process(self._tick())
 
     def _tick(self) -> Wait:
-        """Give back what a grace period has passed for, tick by tick, until nothing waits."""
-        env, kernel, queue = self.env, self.kernel, self.run_queue
-        while kernel.deferred_since_ns() is not None:
+        """Do what ticks do until nothing waits, neither for a grace period nor for a fair CPU."""
+        env, kernel, fair = self.env, self.kernel, self.fair
+        while kernel.deferred_since_ns() is not None or (fair is not None and fair.contended):
             yield env.timeout(self.ticks.after(env.now) - env.now)
             idle = 1 < self.cpus.count > self.cpus.running
             self._softirq(idle=idle)
-            if queue is None:
+            if fair is None:
                 self._run_threads(idle=idle)
-            elif queue.resched or not self.cpus.running:
-                yield from self._wait_for_call()
-                queue.switch(env.now, self._run_thread, idle=not self.cpus.running)
+            elif fair.queue.resched:
+                yield from self._wait_in_call()
         self.grace.rest()
-        if queue is not None:
-            queue.clear()
         self.clocks.clock[0]["ticking"] = 0
 
     def _softirq(self, *, idle: bool = False) -> None:
@@ -126,46 +125,54 @@ class System:
         It runs beside a ksoftirqd that waits, too; that 6.1 may leave it out then (`ksoftirqd_running`) made no
         difference to the recordings.
         """
-        now_ns, grace, queue, waiting = self.env.now, self.grace, self.run_queue, self.kernel.deferred_until
+        now_ns, grace, waiting = self.env.now, self.grace, self.kernel.deferred_until
+        queue = None if self.fair is None else self.fair.queue
         if queue is not None:
             queue.tick(now_ns)
         done_ns, most = grace.tick(now_ns, waiting, idle=idle), grace.batch
         if queue is not None and grace.kthread_woken:
-            queue.wake(_KTHREAD, now_ns)
+            queue.wake(self._kthread, now_ns)
         if queue is not None and not queue.resched:
             most *= _SOFTIRQ_ROUNDS
         self._give_back(done_ns, most)
         grace.softirqd_woken = waiting(done_ns) > 0
         if queue is not None and grace.softirqd_woken:
-            queue.wake(_SOFTIRQD, now_ns)
+            queue.wake(self._softirqd, now_ns)
 
     def _run_threads(self, *, idle: bool) -> None:
         """Let the kernel threads run that want to, each as soon as it does."""
         grace = self.grace
         while grace.kthread_woken or grace.softirqd_woken:
-            self._run_thread(_KTHREAD if grace.kthread_woken else _SOFTIRQD, idle=idle)
+            if grace.kthread_woken:
+                self._run_kthread()
+            else:
+                self._run_softirqd(idle=idle)
 
-    def _run_thread(self, thread: str, *, idle: bool = False) -> None:
-        """Let a kernel thread run whose turn it is."""
-        now_ns, grace, queue = self.env.now, self.grace, self.run_queue
-        if thread == _KTHREAD:
-            grace.run_kthread(now_ns, self.kernel.deferred_until)
-        elif grace.softirqd_woken:  # else a softirq has done its work
+    def _run_kthread(self) -> None:
+        self.grace.run_kthread(self.env.now, self.kernel.deferred_until)
+
+    def _run_softirqd(self, *, idle: bool = False) -> None:
+        grace = self.grace
+        if grace.softirqd_woken:  # else a softirq has done its work
             done_ns = grace.run_softirqd(idle=idle)
-            if queue is not None and grace.kthread_woken:
-                queue.wake(_KTHREAD, now_ns)
+            if self.fair is not None and grace.kthread_woken:
+                self.fair.queue.wake(self._kthread, self.env.now)
             self._give_back(done_ns)
 
-    def _wait_for_call(self) -> Wait:
-        """Wait until the call in progress asks whether to give way, while softirqs of further ticks run."""
-        env, kernel = self.env, self.kernel
+    def _wait_in_call(self) -> Wait:
+        """Wait until the call in progress asks whether to give way; what it does at its end is its own affair."""
+        env, kernel, fair = self.env, self.kernel, self.fair
+        assert fair is not None
         while kernel.busy_from_ns <= env.now < self.call_ends_ns:
-            gives_way_ns = kernel.busy_until_ns if env.now < kernel.busy_until_ns else self.call_ends_ns
+            if env.now >= kernel.busy_until_ns:
+                return
             tick_ns = self.ticks.after(env.now)
-            yield env.timeout(min(gives_way_ns, tick_ns) - env.now)
-            if gives_way_ns <= tick_ns:
+            yield env.timeout(min(kernel.busy_until_ns, tick_ns) - env.now)
+            if kernel.busy_until_ns <= tick_ns:
                 break
             self._softirq()
+        if fair.queue.resched:  # it may have given way meanwhile
+            fair.settle()
 
     def _give_back(self, noted_until_ns: int, most: int = DEFERRED_SLOTS) -> None:
         if noted_until_ns > NONE_RUN:

@@ -18,12 +18,13 @@ DRAWS = 16
 
 
 def test_forks_on_two_cpus_are_right_where_every_task_has_its_recorded_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whose lists pages come from and go back to, objects and grace periods of both CPUs: all within the tolerance."""
+    """Whose lists pages come from and go back to, objects and grace periods of both CPUs: all splits, most frames."""
     comparison = compare_as_placed(FORKS, monkeypatch)
     assert not shortfalls(comparison)
     rows = {row.what: row for row in comparison.rows}
+    assert rows["level2_splits"].exact == rows["level2_splits"].total
     frames = rows["secret_frames_in_2m_region"]
-    assert frames.exact >= 0.9 * frames.total
+    assert frames.exact >= 0.85 * frames.total
 
 
 def test_the_recorded_splits_are_ordinary_among_drawn_turns() -> None:

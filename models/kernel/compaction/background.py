@@ -24,7 +24,7 @@ __all__ = ["Background"]
 
 _PARTS: Final = (
     ("page_ns", "isolate_page"), ("block_ns", "isolate_block"), ("batch_ns", "compact_batch"),
-    ("rotate_ns", "rotate_list"), ("drain_ns", "drain_page"),
+    ("rotate_ns", "rotate_list"), ("walk_ns", "walk_process"), ("drain_ns", "drain_page"),
 )  # fmt: skip
 _WHOLE_ZONE: Final = -1
 _MAX_RECLAIM_RETRIES: Final = 16

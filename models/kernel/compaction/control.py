@@ -37,14 +37,16 @@ CONTROL: Final = np.dtype(
         ("whole_zone", "<i8"), ("rescan", "<i8"),
         ("migrate_pfn", "<i8"), ("free_pfn", "<i8"), ("fast_start", "<i8"), ("fast_search_fail", "<i8"),
         ("free_head", "<i8"), ("free_tail", "<i8"), ("free_count", "<i8"),  # isolated pages, as a list
+        ("unsplit", "<i8"), ("asked", "<i8"),  # those to be split yet; whether the scan for them has asked to give way
         ("isolated", "<i8"), ("moved_to", "<i8"), ("failed", "<i8"),  # pages to be moved; the next; whether one cannot
         ("last_migrated", "<i8"), ("iteration_start", "<i8"), ("moving", "<i8"), ("running", "<i8"),
         ("unfinished", "<i8"),  # it has been asked whether the run is at its end
         ("source", "<i8"), ("target", "<i8"),  # a page that has a place to be moved to
         ("pages_moved", "<i8"), ("pages_scanned", "<i8"), ("pages_isolated", "<i8"), ("pages_released", "<i8"),
-        ("pages_drained", "<i8"), ("blocks_isolated", "<i8"), ("batches", "<i8"), ("rotations", "<i8"),
+        ("pages_drained", "<i8"), ("processes_walked", "<i8"),
+        ("blocks_isolated", "<i8"), ("batches", "<i8"), ("rotations", "<i8"),
         ("move_ns", "<i8"), ("page_ns", "<i8"), ("block_ns", "<i8"), ("release_ns", "<i8"), ("drain_ns", "<i8"),
-        ("batch_ns", "<i8"), ("rotate_ns", "<i8"),  # what each of those takes
+        ("batch_ns", "<i8"), ("rotate_ns", "<i8"), ("walk_ns", "<i8"),  # what each of those takes
     ]
 )  # fmt: skip
 """`struct compact_control`, and where a run stands that gave its CPU away. ``order`` is -1 for a whole zone."""

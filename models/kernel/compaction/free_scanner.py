@@ -44,7 +44,7 @@ def _isolate_block(store: int, own: int, pfn: int) -> int:
         page[k].state, page[k].order, page[k].next = ISOLATED, 0, cc.free_head
         cc.free_head = k
     cc.free_count += 1 << order
-    cc.pages_isolated += 1 << order
+    cc.unsplit += 1 << order
     cc.blocks_isolated += 1
     return int(1 << order)
 
@@ -64,6 +64,7 @@ def _scan(store: int, own: int, first: int, end: int, stride: int) -> tuple[int,
         Where the scan ended, and pages taken.
     """
     cc, page, pfn, taken = control(own), pages(store), first, 0
+    cc.asked = 1  # at every 32nd page in the kernel
     while pfn < end:
         cc.pages_scanned += 1
         if not is_free_block(store, pfn):

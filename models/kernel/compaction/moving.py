@@ -2,8 +2,8 @@
 
 from models.kernel.compaction.control import control
 from models.kernel.compaction.zone_run import CONTINUE, gives_way, keep_target, moved, step
-from models.kernel.layout import chains, costs, page_handle
-from models.kernel.pages.fallback import LRU
+from models.kernel.layout import chains, costs, counts, page_handle
+from models.kernel.pages.fallback import FORKED, LRU
 from models.kernel.pages.layout import NONE, USED, config, pages
 from models.kernel.records import CHAINS, NOBODY
 from simcore.compiled import jit
@@ -17,7 +17,7 @@ def relink(handle: int, source: int, target: int) -> None:
     page = pages(page_handle(handle))
     old, new = page[source], page[target]
     new.state, new.order, new.owner = USED, 0, old.owner
-    new.flags |= LRU
+    new.flags |= LRU | old.flags & FORKED
     if old.owner == NOBODY:
         return
     new.next, new.prev = old.next, old.prev
@@ -41,6 +41,8 @@ def _move(handle: int, own: int) -> None:
     source, target = cc.source, cc.target
     cc.source = cc.target = NONE
     if pages(store)[source].state == USED and pages(store)[source].flags & LRU:
+        if pages(store)[source].flags & FORKED:
+            cc.processes_walked += counts(handle).tasks_alive - counts(handle).first_tasks
         relink(handle, source, target)
         moved(store, own, source, target)
     else:
@@ -55,6 +57,7 @@ def _worked_ns(handle: int, own: int) -> int:
     moved_ns = cc.batches * cc.batch_ns + cc.pages_moved * cc.move_ns
     isolated_ns = cc.blocks_isolated * cc.block_ns + cc.pages_isolated * cc.page_ns
     given_ns = cc.pages_released * cc.release_ns + cc.pages_drained * cc.drain_ns
+    moved_ns += cc.processes_walked * cc.walk_ns
     return int(scanned_ns + cc.rotations * cc.rotate_ns + moved_ns + isolated_ns + given_ns)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 from simcore.compiled import jit
 
 from .buddy import block_type, change_free_pages, free_block, smallest, zone_of
-from .fallback import ALLOC_NOFRAGMENT, LRU, take
+from .fallback import ALLOC_NOFRAGMENT, FORKED, LRU, take
 from .layout import HIGHATOMIC, ISOLATE, NONE, USED, config, pages, per_cpu, zone_at, zones
 from .percpu import allowed, drain, list_index, put, refill, take_first
 from .watermark import ALLOC_HIGHATOMIC, ALLOC_NON_BLOCK, ALLOC_OOM, next_zone
@@ -119,7 +119,7 @@ def free_pages(handle: int, cpu: int, pfn: int, order: int) -> None:
     migratetype = block_type(handle, pfn)
     page = pages(handle)[pfn]
     page.owner = 0
-    page.flags &= ~LRU
+    page.flags &= ~(LRU | FORKED)
     if migratetype == ISOLATE or not allowed(handle, order):
         free_block(handle, zone, cpu, pfn, order, migratetype, False)
         return

@@ -22,12 +22,14 @@ from .layout import (
 )  # fmt: skip
 from .lists import add_tail, buddy_list, record, remove
 
-__all__ = ["ALLOC_KSWAPD", "ALLOC_NOFRAGMENT", "LRU", "boost_watermark", "move_free_pages", "take"]
+__all__ = ["ALLOC_KSWAPD", "ALLOC_NOFRAGMENT", "FORKED", "LRU", "boost_watermark", "move_free_pages", "take"]
 
 ALLOC_NOFRAGMENT: Final = 0x100
 ALLOC_KSWAPD: Final = 0x800
 LRU: Final = 1
 """Page flag: on an LRU list, so compaction could move it."""
+FORKED: Final = 64
+"""Page flag: a task had it that has forked since, so that all its children may map it (`rmap_walk_anon`)."""
 
 _FALLBACKS: Final = ((RECLAIMABLE, MOVABLE), (RECLAIMABLE, UNMOVABLE), (UNMOVABLE, MOVABLE))
 

@@ -7,6 +7,8 @@ from typing import Any
 from models.direct_map_model import DirectMapModel
 from models.kernel.kernel import Kernel
 from models.kernel.limits import User
+from models.workloads.cpus import Cpus
+from models.workloads.fair_cpus import FairCpu
 from models.workloads.system import System
 from models.workloads.thread import Thread
 from simcore.environment import Environment
@@ -20,14 +22,16 @@ SMALL = {"memory": "256MiB", "cpus": 2}
 BARE = {"boot": "bare", "state": {"profile": "pristine"}}
 
 
-def system(cpus: int = 1, memory: str = "64MiB", *, batching: bool = True, **secretmem: Any) -> System:
+def system(
+    cpus: int = 1, memory: str = "64MiB", *, batching: bool = True, fair: bool = False, **secretmem: Any
+) -> System:
     """A system of threads on a machine without a boot's leftovers."""
     kernel = boot({"memory": memory, "cpus": cpus}, {"secretmem": secretmem} if secretmem else None)
-    return System(Environment(), kernel, cpus, batching=batching)
+    return System(Environment(), kernel, cpus, batching=batching, cpus_type=FairCpu if fair else Cpus)
 
 
 def thread_of(system: System, user: User | None = None) -> Thread:
-    return Thread(system, system.kernel.first_task(user or User("user")))
+    return Thread(system, system.kernel.first_task(user or User("user")), 0 if system.fair else -1)
 
 
 def experiment(workloads: dict[str, Any], **keys: Any) -> Experiment:

@@ -12,6 +12,7 @@ from models.kernel.entities import Mapping, SecretFile, Task
 from models.kernel.errors import FaultResult, KernelRefusal
 from models.kernel.kernel import Kernel
 from models.kernel.limits import User
+from models.kernel.pages.fallback import FORKED
 from models.kernel.pages.layout import NONE
 from models.kernel.secret_files import O_CLOEXEC
 from tests.models.kernel.machines import MapIdentity, absent_pages, boot, check_pages
@@ -391,6 +392,24 @@ class TestProcesses:
         assert child.locked_pages == 10
         with refused(kernel, errno.EAGAIN):
             new_file(kernel, child, 1)
+
+    @pytest.mark.parametrize("costs", ["recorded_emulation", "zen5_guest_2cpu"])
+    def test_a_forked_task_and_its_parent_pay_for_what_they_copy(self, costs: str) -> None:
+        """Where that is known apart from the fork; and pages that the parent copied know that it has forked."""
+        kernel = kernel_with(machine={"memory": "64MiB", "cpus": 1, "costs": costs})
+        parent = kernel.first_task(User("user"))
+        child = kernel.fork(parent, 0)
+        spent = list[int]()
+        for step, task in ((kernel.start, child), (kernel.resume, parent), (kernel.read_counters, parent)):
+            kernel.spent_ns = 0
+            step(task, 0)
+            spent.append(kernel.spent_ns)
+        fault_ns, call_ns = kernel.costs.ns("ordinary_fault"), kernel.costs.ns("null_syscall")
+        assert spent == [kernel.costs.part_ns("start"), kernel.costs.part_ns("resume"), 4 * fault_ns + call_ns]
+        assert (spent[0] > 4 * fault_ns and spent[1] > fault_ns) == (costs == "recorded_emulation")
+        assert not (kernel.store.pages["flags"] & FORKED).any()
+        kernel.fork(parent, 0)
+        assert (kernel.store.pages["flags"] & FORKED).any()
 
     def test_a_file_lives_until_the_last_process_is_gone(self) -> None:
         """Pages that a parent made stay while a child has the file open or mapped."""

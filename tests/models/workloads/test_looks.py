@@ -11,11 +11,11 @@ import simpy
 
 from models.kernel.limits import UNLIMITED, User
 from models.workloads import looks
-from models.workloads.background_compaction import WatchedCpus
 from models.workloads.looks import touch_and_look
 from models.workloads.system import System
 from models.workloads.thread import Thread
 from models.workloads.waits import Killed
+from models.workloads.watched_cpus import WatchedCpus
 from simcore.environment import Environment
 from tests.models.kernel.machines import boot
 

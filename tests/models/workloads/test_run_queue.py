@@ -1,67 +1,85 @@
-"""Whose turn it is between a task and kernel threads, where a call may keep the CPU for long."""
+"""Whose turn it is between tasks and kernel threads, where a call may keep the CPU for long."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.workloads.run_queue import RunQueue
+from models.workloads.run_queue import Entity, RunQueue
 
 MS = 1_000_000
 TICK_NS = 4 * MS
 SLEEPER_NS = 3 * MS
 
 
-def settled(until_ns: int = 100 * MS) -> RunQueue:
-    """A queue whose task has run for long."""
-    queue = RunQueue()
-    queue.tick(until_ns)
-    return queue
+class Cpu:
+    """A queue with a task that runs, and a record of the kernel threads that have."""
+
+    def __init__(self, until_ns: int = 100 * MS) -> None:
+        self.queue, self.task = RunQueue(), Entity()
+        self.ran: list[str] = []
+        self.queue.wake(self.task, 0)
+        assert self.queue.resched  # it idled
+        assert self.queue.switch(0, sleeps=True) is self.task
+        if until_ns:
+            self.queue.tick(until_ns)
+
+    def thread(self, name: str) -> Entity:
+        """A kernel thread that takes no time."""
+        return Entity(lambda: self.ran.append(name))
+
+    def give_way(self, now_ns: int) -> Entity | None:
+        """The task asks whether it should."""
+        return self.queue.switch(now_ns, sleeps=False)
 
 
-def after_wait(wait_ns: int) -> RunQueue:
-    """The same, and at 100 ms a thread `a` was woken that got the CPU some time later."""
-    queue = settled()
-    queue.wake("a", 100 * MS)
-    queue.switch(100 * MS + wait_ns, lambda _: None)
-    return queue
+def after_wait(wait_ns: int) -> tuple[Cpu, Entity]:
+    """A CPU on which a thread was woken at 100 ms that got it some time later."""
+    cpu = Cpu()
+    thread = cpu.thread("a")
+    cpu.queue.wake(thread, 100 * MS)
+    assert cpu.give_way(100 * MS + wait_ns) is cpu.task
+    cpu.ran.clear()
+    return cpu, thread
 
 
 def test_a_sleeper_gets_the_cpu_at_once() -> None:
     """It is placed 3 ms behind the task, and 1 ms is enough."""
-    queue, ran = settled(), list[str]()
-    queue.wake("a", 100 * MS)
-    assert queue.resched
-    queue.switch(100 * MS, ran.append)
-    assert ran == ["a"]
-    assert not queue.resched
-    queue.switch(101 * MS, ran.append)
-    assert ran == ["a"]
+    cpu = Cpu()
+    cpu.queue.wake(cpu.thread("a"), 100 * MS)
+    assert cpu.queue.resched
+    assert cpu.give_way(100 * MS) is cpu.task
+    assert cpu.ran == ["a"]
+    assert not cpu.queue.resched
+    cpu.give_way(101 * MS)
+    assert cpu.ran == ["a"]
 
 
-def test_a_task_that_was_just_woken_keeps_the_cpu_until_the_next_tick() -> None:
+def test_a_task_that_has_just_been_woken_keeps_the_cpu_until_the_next_tick() -> None:
     """Both have slept, and the task has not run for a millisecond yet; its slice is over at the tick."""
-    queue = RunQueue()
-    queue.wake("a", MS - 1)
-    assert not queue.resched
-    queue.tick(TICK_NS)
-    assert queue.resched
+    cpu = Cpu(0)
+    cpu.queue.wake(cpu.thread("a"), MS)
+    assert not cpu.queue.resched
+    cpu.queue.tick(TICK_NS)
+    assert cpu.queue.resched
 
 
 @given(waits_ns=st.lists(st.integers(0, TICK_NS), min_size=1, max_size=30))
 def test_a_thread_is_charged_for_its_wait(waits_ns: list[int]) -> None:
     """Woken at every tick, given the CPU some time later: by then it is less behind by twice that, as the task is not
     charged; and it is never placed more than 3 ms behind. If that is not enough, it comes a tick later, uncharged."""
-    queue, now_ns, behind_ns = settled(), 100 * MS, SLEEPER_NS
+    cpu = Cpu()
+    queue, thread, now_ns, behind_ns = cpu.queue, cpu.thread("a"), 100 * MS, SLEEPER_NS
     for wait_ns in waits_ns:
-        queue.wake("a", now_ns)
+        queue.wake(thread, now_ns)
         assert queue.resched == (behind_ns > MS)
         if not queue.resched:
             now_ns += TICK_NS
             queue.tick(now_ns)
             assert queue.resched
             behind_ns += TICK_NS + 2 * wait_ns  # the clock is looked at
-        queue.switch(now_ns + wait_ns, lambda _: None)
+        cpu.give_way(now_ns + wait_ns)
         now_ns += TICK_NS
         queue.tick(now_ns)
         behind_ns = min(SLEEPER_NS, behind_ns - wait_ns + (TICK_NS - wait_ns))
@@ -69,76 +87,142 @@ def test_a_thread_is_charged_for_its_wait(waits_ns: list[int]) -> None:
 
 def test_after_a_long_wait_a_thread_has_to_wait_for_a_tick_more() -> None:
     """It has been charged for 3.6 ms, so that half a millisecond later it is ahead of the task."""
-    queue, ran = after_wait(3_600_000), list[str]()
-    queue.tick(104 * MS)
-    queue.wake("a", 104 * MS)
-    assert not queue.resched
-    queue.tick(108 * MS)
-    assert queue.resched
-    queue.switch(108 * MS, ran.append)
-    assert ran == ["a"]
+    cpu, thread = after_wait(3_600_000)
+    cpu.queue.tick(104 * MS)
+    cpu.queue.wake(thread, 104 * MS)
+    assert not cpu.queue.resched
+    cpu.queue.tick(108 * MS)
+    assert cpu.queue.resched
+    cpu.give_way(108 * MS)
+    assert cpu.ran == ["a"]
 
 
-def test_who_is_further_behind_runs_first() -> None:
-    """The one that has not been charged for a wait; of those that are equal, the one that was woken first."""
-    queue, ran = after_wait(2_400_000), list[str]()
-    queue.tick(104 * MS)
-    queue.wake("a", 104 * MS)
-    queue.wake("b", 104 * MS)
-    queue.switch(104 * MS, ran.append)
-    assert ran == ["b", "a"]
-    equal = settled()
-    equal.wake("b", 100 * MS)
-    equal.wake("a", 100 * MS)
-    equal.switch(100 * MS, ran.append)
-    assert ran[2:] == ["b", "a"]
+@pytest.mark.parametrize(("wait_ns", "expected"), [(2_400_000, ["a", "b"]), (2_750_000, ["b", "a"])])
+def test_who_is_further_behind_runs_first(wait_ns: int, expected: list[str]) -> None:
+    """But the one that has preempted comes first if the other one is less than a millisecond behind it."""
+    cpu, thread = after_wait(wait_ns)
+    cpu.queue.tick(104 * MS)
+    cpu.queue.wake(thread, 104 * MS)
+    assert cpu.queue.resched
+    cpu.queue.wake(cpu.thread("b"), 104 * MS)
+    cpu.give_way(104 * MS)
+    assert cpu.ran == expected
 
 
-def test_a_thread_that_another_one_wakes_runs_only_before_the_task_if_it_is_behind() -> None:
-    """`a` was charged for 3.5 ms when `b` wakes it again: then it waits."""
+def test_of_those_that_are_equally_behind_the_first_one_runs_first() -> None:
+    """They were woken at the same time, after a long sleep."""
+    equal = Cpu()
+    for name in "ba":
+        equal.queue.wake(equal.thread(name), 100 * MS)
+    equal.give_way(100 * MS)
+    assert equal.ran == ["b", "a"]
 
-    def run(thread: str) -> None:
-        ran.append(thread)
-        if thread == "b":
-            queue.wake("a", now_ns)
 
-    for wait_ns, expected in ((0, ["a", "b", "a"]), (3_500_000, ["a", "b"])):
-        queue, ran = settled(), list[str]()
-        queue.wake("a", 100 * MS)
-        queue.wake("b", 100 * MS)
-        now_ns = 100 * MS + wait_ns
-        queue.switch(now_ns, run)
-        assert ran == expected
-        queue.switch(now_ns, ran.append, idle=True)
-        assert ran == ["a", "b", "a"]
+@pytest.mark.parametrize(("wait_ns", "expected"), [(0, ["a", "b", "a"]), (3_500_000, ["a", "b"])])
+def test_a_thread_that_another_one_wakes_runs_before_the_task_only_if_it_is_behind(
+    wait_ns: int, expected: list[str]
+) -> None:
+    """`a` was charged for 3.5 ms when `b` wakes it again: then it waits until the task sleeps."""
+    cpu, now_ns = Cpu(), 100 * MS + wait_ns
+    first = cpu.thread("a")
+
+    def run_second() -> None:
+        cpu.ran.append("b")
+        cpu.queue.wake(first, now_ns)
+
+    second = Entity(run_second)
+    cpu.queue.wake(first, 100 * MS)
+    cpu.queue.wake(second, 100 * MS)
+    assert cpu.give_way(now_ns) is cpu.task
+    assert cpu.ran == expected
+    assert cpu.queue.switch(now_ns, sleeps=True) is None
+    assert cpu.ran == ["a", "b", "a"]
 
 
 def test_who_is_woken_after_a_long_wait_of_another_is_placed_behind_the_task() -> None:
     """`a` was charged for 3.9 ms, which puts it ahead of the task; that is no matter to `b`."""
     for wait_ns in (0, 3_900_000):
-        queue = after_wait(wait_ns)
+        cpu, _ = after_wait(wait_ns)
         for late_ns in range(100_000, 3 * MS, 100_000):
-            queue.tick(100 * MS + wait_ns + late_ns)
-        queue.wake("b", 103 * MS + wait_ns)
-        assert queue.resched
-        ran = list[str]()
-        queue.switch(103 * MS + wait_ns, ran.append)
-        assert ran == ["b"]
+            cpu.queue.tick(100 * MS + wait_ns + late_ns)
+        cpu.queue.wake(cpu.thread("b"), 103 * MS + wait_ns)
+        assert cpu.queue.resched
+        cpu.give_way(103 * MS + wait_ns)
+        assert cpu.ran == ["b"]
 
 
 def test_while_the_task_sleeps_all_run() -> None:
     """Nobody else wants the CPU, however much they have had."""
-    queue, ran = after_wait(4 * MS), list[str]()
-    queue.wake("a", 104 * MS)
-    queue.switch(104 * MS, ran.append, idle=True)
-    assert ran == ["a"]
+    cpu, thread = after_wait(4 * MS)
+    cpu.queue.wake(thread, 104 * MS)
+    assert cpu.queue.switch(104 * MS, sleeps=True) is None
+    assert cpu.ran == ["a"]
 
 
-def test_nothing_is_left_of_who_has_nothing_to_do() -> None:
-    """A queue that was cleared gives the CPU to nobody."""
-    queue, ran = settled(), list[str]()
-    queue.wake("a", 100 * MS)
-    queue.clear()
-    queue.switch(101 * MS, ran.append)
-    assert ran == []
-    assert not queue.resched
+def test_a_task_that_has_slept_preempts_and_a_kernel_thread_does_not_preempt_it() -> None:
+    """Both are placed as far behind: so the thread waits until that task sleeps, and does not come before it."""
+    cpu, parent = Cpu(), Entity()
+    cpu.queue.wake(parent, 100 * MS)
+    assert cpu.queue.resched
+    assert cpu.give_way(100 * MS) is parent
+    cpu.queue.wake(cpu.thread("a"), 100 * MS + 400_000)
+    assert not cpu.queue.resched
+    assert cpu.queue.switch(100 * MS + 500_000, sleeps=True) is cpu.task
+    assert cpu.ran == ["a"]
+
+
+@pytest.mark.parametrize(("others", "share_ns"), [(0, 3 * MS), (1, 2 * MS), (20, 750_000)])
+def test_a_new_task_comes_after_all_others_by_its_share_of_a_period(others: int, share_ns: int) -> None:
+    """Of 6 ms, but nobody has less than 0.75."""
+    cpu, child = Cpu(), Entity()
+    for _ in range(others):
+        cpu.queue.fork(Entity(), 100 * MS)
+    for waiting in cpu.queue.waiting:
+        waiting.ran_ns = cpu.task.ran_ns + 100 * MS
+    cpu.queue.fork(child, 100 * MS)
+    assert not cpu.queue.resched
+    assert child.ran_ns - cpu.task.ran_ns == share_ns
+
+
+@pytest.mark.parametrize(("ran_ns", "over"), [(3 * MS, False), (3 * MS + 1, True)])
+def test_a_turn_ends_at_the_first_tick_after_a_slice(ran_ns: int, over: bool) -> None:
+    """Half of 6 ms, with one other."""
+    cpu, other = Cpu(), Entity()
+    cpu.queue.fork(other, 100 * MS)
+    cpu.give_way(100 * MS)
+    cpu.queue.tick(100 * MS + ran_ns)
+    assert cpu.queue.resched == over
+
+
+def test_a_slice_ahead_is_enough() -> None:
+    """Somebody who is far ahead loses the CPU at the next tick, once it has had it for three quarters of a ms."""
+    for on_cpu_ns, over in ((700_000, False), (800_000, True)):
+        cpu, other = Cpu(), Entity()
+        cpu.queue.wake(other, 100 * MS)
+        cpu.task.ran_ns += 4 * MS
+        assert cpu.give_way(100 * MS) is other
+        other.ran_ns = cpu.task.ran_ns + 4 * MS
+        cpu.queue.tick(100 * MS + on_cpu_ns)
+        assert cpu.queue.resched == over
+
+
+def test_who_cannot_be_stopped_keeps_the_cpu_and_is_asked_again() -> None:
+    """The other one still waits."""
+    cpu, other = Cpu(), Entity()
+    cpu.queue.wake(other, 100 * MS)
+    assert cpu.give_way(100 * MS) is other
+    cpu.queue.keep(cpu.task)
+    assert cpu.queue.running is cpu.task
+    assert cpu.queue.waiting == [other]
+    assert cpu.queue.resched
+    assert cpu.give_way(101 * MS) is other
+    cpu.queue.keep(other)  # it has it anyway
+    assert not cpu.queue.resched
+
+
+def test_who_leaves_the_queue_gets_nothing() -> None:
+    """Nobody else is there."""
+    cpu, thread = Cpu(), Entity()
+    cpu.queue.wake(thread, 100 * MS)
+    cpu.queue.leave(thread)
+    assert cpu.give_way(101 * MS) is cpu.task

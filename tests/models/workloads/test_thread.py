@@ -12,7 +12,6 @@ import simpy
 from models.kernel.errors import KernelRefusal
 from models.kernel.limits import User
 from models.workloads.cpus import SLICE_NS
-from models.workloads.run_queue import RunQueue
 from models.workloads.system import System
 from models.workloads.thread import Thread
 from models.workloads.ticks import Ticks
@@ -225,9 +224,8 @@ def leave_callbacks(thread: Thread, at_ns: int = 0) -> Life:
 @pytest.mark.parametrize(("preemptible", "ticks"), [(True, 3), (False, 4)])
 def test_a_task_that_was_just_woken_is_not_preempted_by_the_grace_period(preemptible: bool, ticks: int) -> None:
     """A callback runs at the third tick; at the fourth when the first comes before a kernel thread may take the CPU."""
-    machine = system()
+    machine = system(fair=not preemptible)
     machine.ticks = Ticks(machine.ticks.period_ns, 500_000)
-    machine.run_queue = None if preemptible else RunQueue()
     seen: list[bool] = []
 
     def life(thread: Thread) -> Life:
@@ -243,8 +241,7 @@ def test_a_task_that_was_just_woken_is_not_preempted_by_the_grace_period(preempt
 @pytest.mark.parametrize("preemptible", [True, False])
 def test_kernel_threads_wait_for_the_end_of_a_call_in_a_kernel_that_is_not_preemptible(preemptible: bool) -> None:
     """A grace period begins and ends with a kernel thread; while one call lasts there, it does neither."""
-    machine = system()
-    machine.run_queue = None if preemptible else RunQueue()
+    machine = system(fair=not preemptible)
     waiting: list[bool] = []
 
     def life(thread: Thread) -> Life:
@@ -264,8 +261,7 @@ def test_kernel_threads_wait_for_the_end_of_a_call_in_a_kernel_that_is_not_preem
 )
 def test_a_call_gives_way_where_it_asks(busy_from: float, busy_until: float, runs: float) -> None:
     """In ticks of a call that lasts ten: at one while it still asks, where it asks once more, or at its end."""
-    machine = system()
-    machine.run_queue = RunQueue()
+    machine = system(fair=True)
     period_ns, ran = machine.ticks.period_ns, list[int]()
     run_kthread = machine.grace.run_kthread
 

@@ -9,6 +9,7 @@ from models.host.recorded_kernel import recorded_kernel
 from models.host.recording import AllocatorRecording, read_recording
 from models.kernel.compaction.background import Background
 from models.kernel.kernel import Kernel
+from models.kernel.pages.fallback import FORKED, LRU
 from models.kernel.pages.layout import MOVABLE
 from tests.models.host.edited_recordings import ALLOCATOR
 from tests.models.kernel.machines import buddy_blocks
@@ -138,3 +139,37 @@ def test_failures_put_the_next_attempts_off(kernel: Kernel) -> None:
         assert background.run_for(FOR_EVER)[0]
         use_up_blocks(kernel)
     assert left_out == [0, 1, 3]
+
+
+def test_pages_of_a_task_that_forked_take_longer_with_every_child(kernel: Kernel) -> None:
+    """Whoever moves one looks at all processes that may map it."""
+    children, spent = 100, list[int]()
+    for flags in (LRU, LRU | FORKED):
+        recording = read_recording(ALLOCATOR / "b_page_1g_steal.json.gz")
+        assert isinstance(recording, AllocatorRecording)
+        other = recorded_kernel(recording)
+        movable = (other.store.pages["flags"] & LRU) > 0
+        other.store.pages["flags"][movable] |= flags
+        other.state.counts[0]["tasks_alive"] = other.state.counts[0]["first_tasks"] + children
+        background = Background(other.state, other.costs)
+        use_up_blocks(other)
+        assert background.begin(0, 0, whole=False)
+        spent.append(background.run_for(FOR_EVER)[1])
+    walk = kernel.costs.values.walk_process_ns
+    assert walk is not None
+    assert spent[1] - spent[0] == background.compaction.control[0]["pages_moved"] * children * walk.value
+
+
+def test_it_asks_while_it_looks_for_places_but_not_while_it_splits_blocks(kernel: Kernel) -> None:
+    """So a block may be taken whose pages are places only after others had the CPU."""
+    background = Background(kernel.state, kernel.costs)
+    use_up_blocks(kernel)
+    assert background.begin(0, 0, whole=False)
+    control, unsplit, ended = background.compaction.control[0], 0, False
+    while not ended:
+        before = int(control["pages_isolated"])
+        ended, _ = background.run_for(1)
+        if control["unsplit"]:
+            unsplit += 1
+            assert control["pages_isolated"] == before
+    assert unsplit > 0
