@@ -64,7 +64,7 @@ class Kcompactd:
         self.background = background
         self._asleep: simpy.Event | None = None
         self._check_ns = first_check_ns
-        self._kswapd = Entity(self._answer)
+        self._kswapd = Entity(self._run_kswapd)
         cast(WatchedCpus, system.cpus).look = self.look
         system.env.process(self._run())
 
@@ -73,12 +73,12 @@ class Kcompactd:
         if not self.background.boosted:
             return
         if self._system.fair is None:
-            self._answer()
+            self._run_kswapd()
         else:
             self._system.fair.wake(self._kswapd)
 
-    def _answer(self) -> None:
-        """Let kswapd run, which takes no time; it may wake kcompactd."""
+    def _run_kswapd(self) -> None:
+        """What kswapd does takes no time; it may wake kcompactd."""
         if self.background.wake_kswapd() and self._asleep is not None:
             woken, self._asleep = self._asleep, None
             self._acquire(woken)

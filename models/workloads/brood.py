@@ -142,7 +142,7 @@ class Brood:
         """The child that has a CPU takes its next step."""
         system, stage = self._system, int(self._system.clocks.rows[row]["stage"])
         if stage in (MAP, GONE):
-            system.wake_softirq()
+            system.start_ticks()
         end_ns = proceed(self._kernel, self._clocks, cpu, system.env.now)
         if stage == STAND and self.growing == 0 and not self._all_standing.triggered:
             self._all_standing.succeed()

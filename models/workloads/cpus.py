@@ -77,7 +77,7 @@ class Cpus:
         return take_idle(self._clocks, last)
 
     def acquire(self, who: object = None, *, new: bool = False) -> simpy.Event:
-        """An event whose value will be a CPU; for when none is idle."""
+        """An event whose value will be a CPU, for when none is idle; arguments are those of `try_acquire`."""
         event = self.waiting[add_thread(self._clocks)] = self._env.event()
         return event
 

@@ -54,7 +54,7 @@ class Child:
                 yield from self._get_pages(thread)
                 standing = True
                 self._bomb.stand_up(self._ready)
-                if self._system.fair is not None:
+                if self._system.fair is not None:  # whom it reports to has slept, and preempts it
                     yield from thread.give_way()
                 for leaver in self._bomb.leavers:
                     yield from leaver(thread)

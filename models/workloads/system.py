@@ -78,7 +78,7 @@ class System:
         self.call_ends_ns = 0
         self.fair = self.cpus if isinstance(self.cpus, FairCpu) else None
         if self.fair is not None:
-            self.fair.contend = self.wake_softirq
+            self.fair.contend = self.start_ticks
         self._kthread, self._softirqd = Entity(self._run_kthread), Entity(self._run_softirqd)
         self.tracer = None if env.trace is None else Tracer(env.trace, kernel, cpus)
         self.direct = batching and self.tracer is None
@@ -98,8 +98,8 @@ class System:
     def switches(self, count: int) -> None:
         self.clocks.clock["switches"][0] = count
 
-    def wake_softirq(self) -> None:
-        """Something waits for a grace period: make sure that somebody looks after it at every tick."""
+    def start_ticks(self) -> None:
+        """Something waits for a grace period, or somebody for a fair CPU: look after it at every tick from now on."""
         clock = self.clocks.clock[0]
         if not clock["ticking"]:
             clock["ticking"] = 1
@@ -115,7 +115,7 @@ class System:
             if fair is None:
                 self._run_threads(idle=idle)
             elif fair.queue.resched:
-                yield from self._wait_in_call()
+                yield from self._settle()
         self.grace.rest()
         self.clocks.clock[0]["ticking"] = 0
 
@@ -159,8 +159,8 @@ class System:
                 self.fair.queue.wake(self._kthread, self.env.now)
             self._give_back(done_ns)
 
-    def _wait_in_call(self) -> Wait:
-        """Wait until the call in progress asks whether to give way; what it does at its end is its own affair."""
+    def _settle(self) -> Wait:
+        """Let kernel threads run when the call in progress asks whether to give way; its end sees to that itself."""
         env, kernel, fair = self.env, self.kernel, self.fair
         assert fair is not None
         while kernel.busy_from_ns <= env.now < self.call_ends_ns:

@@ -226,7 +226,7 @@ class Thread(OnCpu):
         try:
             mapping = self.system.kernel.mmap(self.task, file, pages, self.cpu, within=within)
         finally:
-            self.system.wake_softirq()
+            self.system.start_ticks()
             yield from self.spend()
         return mapping
 
@@ -234,14 +234,14 @@ class Thread(OnCpu):
         """Munmap."""
         self.system.ranges.tell()
         self.system.kernel.munmap(self.task, mapping, self.cpu)
-        self.system.wake_softirq()
+        self.system.start_ticks()
         yield from self.spend()
 
     def close(self, file: SecretFile) -> Wait:
         """Close."""
         self.system.ranges.tell()
         self.system.kernel.close(self.task, file, self.cpu)
-        self.system.wake_softirq()
+        self.system.start_ticks()
         yield from self.spend()
 
     def exit(self, *, collected: bool = True) -> Wait:
@@ -263,5 +263,5 @@ class Thread(OnCpu):
         if collected:
             kernel.reap(self.task, self.cpu)
             yield from self.spend()
-        self.system.wake_softirq()
+        self.system.start_ticks()
         self.sleep()

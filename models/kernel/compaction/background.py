@@ -1,7 +1,8 @@
 """When the kernel's own threads compact: kswapd after fragmentation, kcompactd on request or when memory is in pieces.
 
 Sources: mm/vmscan.c (`balance_pgdat`, `wakeup_kswapd`) and mm/compaction.c (`kcompactd`) of 6.1. Nothing here takes
-time; `models.workloads.kcompactd` lets it pass. Only what the model's memory can give is reclaimed: nothing.
+time; `models.workloads.background_compaction` lets it pass. Only what the model's memory can give is reclaimed:
+nothing.
 """
 
 from typing import Any, Final
