@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,12 @@ class Options:
     Attributes:
         placements: How often the unknown order of the free lists is drawn.
         seed: Of the named stream that it is drawn from.
+        schedule: What a simulation is given of who ran when: as ``recorded``, or nothing (``own``).
     """
 
     placements: int = 20
     seed: int = 0
+    schedule: Literal["recorded", "own"] = "recorded"
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ class Comparison:
         tolerance: What is asked, in words.
         series: For plots; may be empty.
         first_divergence: None when there is none, or when the mode does not look for one.
+        schedule: Whose schedule was simulated, as in `Options`; empty in other modes.
+        given: What the model was given beside the start and the workload, in words; empty: nothing.
     """
 
     mode: str
@@ -140,6 +144,8 @@ class Comparison:
     tolerance: str
     series: Sequence[Series] = ()
     first_divergence: Divergence | None = None
+    schedule: str = ""
+    given: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -154,6 +160,8 @@ class Comparison:
             "recording": self.recording,
             "passed": self.passed,
             "tolerance": self.tolerance,
+            "schedule": self.schedule,
+            "given": list(self.given),
             "rows": [asdict(row) for row in self.rows],
             "first_divergence": None
             if divergence is None

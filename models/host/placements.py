@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from models.host.comparison import Comparison, Options
 from models.host.recorded_cpus import takes_turns
-from models.host.recorded_run import Observed, policy_config, run_recorded
+from models.host.recorded_notes import Observed
+from models.host.recorded_run import policy_config, run_recorded
 from models.host.recording_counters import CountersRecording
 from models.host.recording_counters_format import Churn, CountersZone, ForkBomb, ManyFiles, OneFile, Spread
 from models.host.tolerance import compare_placements

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-import numpy as np
-
 from models.host.recording import AllocatorRecording
-from models.host.tolerance import COMPACTED, simulated_samples
+from models.host.tolerance import simulated_samples
 
 __all__ = ["drifts_of"]
 
@@ -23,7 +21,6 @@ _MOST_DRIFT: Final = 0.25
 
 def drifts_of(
     recording: AllocatorRecording,
-    growing: str,
     read_ns: int,
     picked: Sequence[int],
     times_ns: Sequence[int],
@@ -33,9 +30,8 @@ def drifts_of(
 
     Args:
         recording: What is simulated.
-        growing: Label of the samples while the workload grows; after that nothing is corrected.
-        read_ns: How long the recorded program reads at such a sample, after the time that it notes, before the model
-            takes one; the first of all is taken at its time.
+        read_ns: How long the recorded program reads at a sample, after the time that it notes, before the model takes
+            one; the first of all is taken at its time.
         picked: Numbers of the model's samples that stand for the recorded ones.
         times_ns: When the model took each of its samples, from its start on.
         before: The same parts as are returned, with which it did; as many.
@@ -43,7 +39,7 @@ def drifts_of(
     Returns:
         The part for the time that begins with each of the model's samples.
     """
-    kept, until = [recording.samples[index] for index in simulated_samples(recording)], _compacted_from(recording)
+    kept = [recording.samples[index] for index in simulated_samples(recording)]
     drifts, late_ns = [0.0] * len(times_ns), -read_ns
     for at, (sample, following) in enumerate(pairwise(kept)):
         begin, end = picked[at], picked[at + 1]
@@ -51,19 +47,8 @@ def drifts_of(
         # What differed before is made up for.
         wanted_ns = following.time_ns - sample.time_ns - late_ns
         late_ns = took_ns - wanted_ns
-        if following.label == growing and following.index < until and took_ns > 0:
+        if took_ns > 0:
             drift = (1 + before[begin]) * wanted_ns / took_ns - 1
             if abs(drift) <= _MOST_DRIFT:
                 drifts[begin:end], late_ns = [drift] * (end - begin), 0
     return drifts
-
-
-def _compacted_from(recording: AllocatorRecording) -> int:
-    """Return the index of the first sample before which memory was compacted or reclaimed; past the end: none.
-
-    From then on it is not known what took longer.
-    """
-    marked = [one for one in recording.samples if one.event_index is not None]
-    found = np.flatnonzero(np.isin(recording.events.op, list(COMPACTED.encode())))
-    later = (one.index for one in marked if len(found) and one.event_index > found[0])
-    return next(later, len(recording.samples))

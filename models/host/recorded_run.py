@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any
 
-import numpy as np
 import simpy
-from numpy.typing import NDArray
 
+from models.host.placed_cpus import PlacedCpus
 from models.host.recorded_cpus import Turns, share_slabs
 from models.host.recorded_fragmenting import Fragmenting
+from models.host.recorded_kcompactd import RecordedKcompactd
+from models.host.recorded_notes import Notes, Observed
 from models.host.recorded_program import MAPPED_AT_START, PREPARED_NS, Program
-from models.kernel.chains import list_blocks
+from models.host.recorded_schedule import OWN, Schedule
+from models.kernel.areas import MMAP_TOP
 from models.kernel.compaction.background import Background
-from models.kernel.entities import SecretFile, Task
+from models.kernel.entities import Task
 from models.kernel.errors import KernelRefusal
 from models.kernel.footprints import BackgroundSpec
 from models.kernel.kernel import Kernel
@@ -23,13 +25,13 @@ from models.kernel.limits import UNLIMITED, User
 from models.kernel.list_costs import forgive
 from models.kernel.mapping_tree import MappingTree
 from models.kernel.pages.layout import NONE
-from models.kernel.pool_chunks import CHUNK_PAGES
 from models.kernel.program_steps import SCRATCH
-from models.kernel.records import FILE_PAGES
 from models.kernel.slab_caches import give_object
 from models.workloads.background_compaction import Kcompactd
 from models.workloads.base import Workload, WorkloadConfig
 from models.workloads.churn import Churn
+from models.workloads.clocks import Clocks
+from models.workloads.cpus import Cpus
 from models.workloads.fair_cpus import FairCpu
 from models.workloads.files import ManyFiles, OneFile
 from models.workloads.fork_bomb import ForkBomb
@@ -41,7 +43,7 @@ from models.workloads.waits import Killed
 from models.workloads.watched_cpus import WatchedCpus
 from simcore.environment import Environment
 
-__all__ = ["Observed", "policy_config", "run_recorded"]
+__all__ = ["policy_config", "run_recorded"]
 
 _WORKLOADS: dict[str, type[Workload]] = {
     "one_file": OneFile,
@@ -58,35 +60,8 @@ _POLICIES: dict[str, dict[str, Any]] = {
         "options": {"migratetype": "unmovable", "removal": "page", "version": "v8", "flush": "local"},
     },
 }
-_KB_PER_PAGE = 4
 #: Descriptors that the recorded program has open before its first secret file.
 _DESCRIPTORS = 8
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What a run showed.
-
-    Attributes:
-        labels: What had just been done at each sample.
-        values: ``level2_splits``, ``level3_splits``, sizes of the direct map (``direct_map_4k_kb`` ...) and ``free_kb``
-            by sample, int64; sizes and splits are changes since the start.
-        times_ns: When each sample was taken, from the start of the run on.
-        faults: int64, secret pages touched up to each sample.
-        frames: int64, frame of every secret page, in the order of their faults.
-        cut_short: whether the program did not do all that the recorded one did: memory ran out.
-    """
-
-    labels: tuple[str, ...]
-    values: dict[str, NDArray[np.int64]]
-    times_ns: tuple[int, ...]
-    faults: NDArray[np.int64]
-    frames: NDArray[np.int64]
-    cut_short: bool = False
-
-    def regions(self, at: int, shift: int) -> int:
-        """Return how many distinct regions of ``1 << shift`` pages held a secret page up to a sample."""
-        return len(np.unique(self.frames[: self.faults[at]] >> shift))
 
 
 def policy_config(recorded: str) -> dict[str, Any]:
@@ -98,7 +73,7 @@ def run_recorded(
     kernel: Kernel, cpus: int, config: WorkloadConfig, *, idle_ns: int, seed: int = 0,
     fragmenting: Fragmenting | None = None, noted: int = 0, first_cpu: int = 0, check_ns: int | None = None,
     booted_ns: int = 0, ticks: Ticks | None = None, clock_ns: int = 0, in_turns: bool = False,
-    drifts: Sequence[float] = (),
+    schedule: Schedule = OWN, drifts: Sequence[float] = (),
 ) -> Observed:  # fmt: skip
     """Run a workload as the recorded program did: it samples, it idles in the end, it does not exit.
 
@@ -116,14 +91,15 @@ def run_recorded(
         ticks: When the timer ticks, by that clock; None: at multiples of its period.
         clock_ns: What that clock says when the recording begins.
         in_turns: CPUs were emulated one at a time.
+        schedule: What is given of who ran when.
         drifts: By which part all takes longer than it costs, for the time from each sample on; after them: nothing.
     """
     env = Environment(seed=seed)
     share_slabs(kernel, first_cpu)
     # Where memory is in pieces kswapd may be woken by any single fault.
     system = System(
-        env, kernel, cpus, on_fault_oom="kill", batching=fragmenting is None,
-        cpus_type=FairCpu if cpus == 1 else WatchedCpus,
+        env, kernel, cpus, on_fault_oom="kill", batching=fragmenting is None and not schedule.turns,
+        cpus_type=_cpus_type(cpus, schedule),
     )  # fmt: skip
     task = kernel.first_task(User("recorded", memlock_pages=UNLIMITED, files_max=UNLIMITED))
     task.descriptors = _DESCRIPTORS
@@ -131,14 +107,17 @@ def run_recorded(
         fragmenting.leave(kernel, task, first_cpu)
     workload = _WORKLOADS[config.kind]("recorded", system, task.user, config, env.streams.get("workload"))
     background = Background(kernel.state, kernel.costs, proactive=check_ns is not None)
-    Kcompactd(system, background, check_ns or 0)
-    notes = _Notes(system, drifts)
+    if schedule.turns:
+        RecordedKcompactd(system, background, schedule)
+    else:
+        Kcompactd(system, background, check_ns or 0)
+    notes = Notes(system, drifts)
     workload.readers.append(notes.read)
     workload.watchers.append(notes.look_up)
     program = Program(kernel, task, fragmenting)
-    _watch(workload, program, task, fragmenting)
+    _watch(workload, kernel, program, task, fragmenting)
     system.ticks = (ticks or system.ticks).since(clock_ns)
-    if in_turns and cpus > 1:
+    if in_turns and cpus > 1 and schedule.placement is None:
         turns = Turns(system, env.streams.get("host.turns"))
         workload.leavers.append(turns.leave)
         workload.watchers.append(turns.flushed)
@@ -170,19 +149,30 @@ def run_recorded(
         after_ns = booted_ns + entry.after_ns - clock_ns
         if after_ns >= 0:
             env.process(_background(env, kernel, after_ns, entry, boots))
-        else:  # its pages are part of the recorded state
+        else:
+            _run_before_start(kernel, entry)
             _give_boots(kernel, entry, boots)
     env.run(env.process(life()))
     return notes.observed()
 
 
-def _watch(workload: Workload, program: Program, task: Task, fragmenting: Fragmenting | None) -> None:
+def _cpus_type(cpus: int, schedule: Schedule) -> Callable[[Environment, Clocks], Cpus]:
+    if schedule.placement is not None:
+        return partial(PlacedCpus, placement=schedule.placement)
+    return FairCpu if cpus == 1 else WatchedCpus
+
+
+def _watch(
+    workload: Workload, kernel: Kernel, program: Program, task: Task, fragmenting: Fragmenting | None
+) -> None:
     """Let the program read and look up what it did, when it did."""
     workload.beginners.append(lambda _, cpu: program.read(cpu))
     workload.looker = program
     if type(workload) in (Churn, ManyFiles, OneFile):
         left = () if fragmenting is None else fragmenting.mapped
         task.tree = MappingTree(sorted((*MAPPED_AT_START, *left)), NONE)
+        for first, last in (*left, *(each for each in MAPPED_AT_START if each[0] == MMAP_TOP)):
+            kernel.know_vma(task, first, last + 1)
 
 
 def _background(
@@ -194,6 +184,14 @@ def _background(
     _give_boots(kernel, entry, boots)
 
 
+def _run_before_start(kernel: Kernel, entry: BackgroundSpec) -> None:
+    """Let the boot have what it ran by itself: its pages are part of the recorded state, its objects are not."""
+    counts = kernel.state.counts[0]
+    counts["before_start"] = 1
+    kernel.run(entry.operation, SCRATCH, 0)
+    counts["before_start"] = kernel.spent_ns = 0
+
+
 def _give_boots(kernel: Kernel, entry: BackgroundSpec, boots: dict[str, int]) -> None:
     """Give back what the boot had taken, and no longer needs.
 
@@ -203,62 +201,3 @@ def _give_boots(kernel: Kernel, entry: BackgroundSpec, boots: dict[str, int]) ->
     for name, count in entry.gives.items():
         for _ in range(count):
             give_object(kernel.handle, 0, boots[name], kernel.now_ns)
-
-
-class _Notes:
-    """Reads the kernel's counters, and looks the frames of secret files up."""
-
-    def __init__(self, system: System, drifts: Sequence[float]) -> None:
-        self._system, self._kernel, self._drifts = system, system.kernel, drifts
-        self._labels: list[str] = []
-        self._times_ns: list[int] = []
-        self._rows: list[tuple[int, ...]] = []
-        self._frames: list[NDArray[np.int64]] = []
-        self._begin = self._tiling()
-        self.cut_short = False
-
-    def _tiling(self) -> tuple[int, ...]:
-        counters = self._kernel.state.direct_map.counters[0]
-        names = ("level2_splits", "level3_splits", "pages_4k", "pages_2m", "pages_1g")
-        return tuple(int(counters[name]) for name in names)
-
-    def read(self, label: str) -> None:
-        splits2, splits3, *pages = (now - then for now, then in zip(self._tiling(), self._begin, strict=True))
-        free = int(self._kernel.store.zones["free_pages"].sum())
-        faults = int(self._kernel.state.counts[0]["secret_faults"])
-        at = len(self._labels)
-        self._system.clocks.clock["drift"] = self._drifts[at] if at < len(self._drifts) else 0.0
-        self._labels.append(label)
-        self._times_ns.append(self._system.env.now)
-        self._rows.append((splits2, splits3, *(_KB_PER_PAGE * size for size in (*pages, free)), faults))
-
-    def look_up(self, file: SecretFile) -> None:
-        self._frames.append(_frames(self._kernel, file))
-
-    def observed(self) -> Observed:
-        columns = np.array(self._rows, np.int64).T
-        names = (
-            "level2_splits", "level3_splits", "direct_map_4k_kb", "direct_map_2m_kb", "direct_map_1g_kb", "free_kb",
-        )  # fmt: skip
-        frames = np.concatenate([np.zeros(0, np.int64), *self._frames])
-        values = dict(zip(names, columns, strict=False))
-        return Observed(
-            tuple(self._labels), values, tuple(self._times_ns), columns[-1], frames, self.cut_short
-        )
-
-
-def _frames(kernel: Kernel, file: SecretFile) -> NDArray[np.int64]:
-    """Return the frames of a file's pages in the order of their faults."""
-    if file.pool is not None:
-        return _pool_frames(file.pool.chunks, file.present)
-    frames = np.empty(file.present, np.int64)
-    list_blocks(kernel.handle, file.holder, FILE_PAGES, frames)
-    return frames
-
-
-def _pool_frames(chunks: Sequence[tuple[int, int, int]], present: int) -> NDArray[np.int64]:
-    frames = np.empty(present, np.int64)
-    for at, (pfn, _, _) in enumerate(chunks):
-        part = frames[at * CHUNK_PAGES : (at + 1) * CHUNK_PAGES]
-        part[:] = np.arange(pfn, pfn + len(part))
-    return frames

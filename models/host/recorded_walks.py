@@ -68,7 +68,7 @@ def note_mapped(spans: int, tree: int, page: int, until: int, above: NDArray[np.
         above: first page, end, and share of the pages in memory, of the highest mappings; of others all pages are.
     """
     start, end, share = _starts(spans), _ends(spans), _shares(spans)
-    level, count, known = tree_of(tree).height - 1, 0, 0
+    level, count = tree_of(tree).height - 1, 0
     while page < until:
         walk(tree, LEFT, page)
         at = step(LEFT, level)
@@ -78,10 +78,11 @@ def note_mapped(spans: int, tree: int, page: int, until: int, above: NDArray[np.
                 break
             following = ends(tree)[entry] + 1
             if items(tree)[entry]:
-                while known < len(above) and above[known, 0] < page:
-                    known += 1
-                whole = known == len(above) or above[known, 0] > page
-                start[count], end[count], share[count] = page, following, 1.0 if whole else above[known, 2]
+                missing = 0.0
+                for one in range(len(above)):
+                    both = min(above[one, 1], following) - max(above[one, 0], page)
+                    missing += max(0.0, both) * (1.0 - above[one, 2])
+                start[count], end[count], share[count] = page, following, 1.0 - missing / (following - page)
                 count += 1
             page = following
     return count

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,8 +12,10 @@ from models.host.recorded_clock import drifts_of
 from models.host.recorded_cpus import takes_turns
 from models.host.recorded_fragmenting import fragmenting_of
 from models.host.recorded_kernel import recorded_kernel
+from models.host.recorded_notes import Observed
 from models.host.recorded_program import read_ns
-from models.host.recorded_run import Observed, run_recorded
+from models.host.recorded_run import run_recorded
+from models.host.recorded_schedule import OWN, Schedule, schedule_of
 from models.host.recording import AllocatorRecording
 from models.host.recording_text import RecordingError
 from models.host.tolerance import SAMPLED, compare_simulation, simulated_samples
@@ -48,35 +52,38 @@ _TIMER_STEPS_FROM_NS = {1: 8_000_000, 2: 24_000_000}
 #: How long after a tick the program begins, for which the boot has waited; until when the timer ticks as the boot has
 #: set it. Read off when slabs are taken in churn with pools; when the late device comes agrees.
 _TICK_TO_BOOT_NS, _BOOT_TICKS_UNTIL_NS = 770_000, 1_360_000_000
-#: How often a recording with one CPU is simulated at the most, each time but the first with a clock nearer to the
-#: recorded one, and by how much the parts may still change that correct it: 20 us a second.
+#: How often a recording is simulated at the most whose times are given, each time but the first with a clock nearer to
+#: the recorded one, and by how much the parts may still change that correct it: 20 us a second.
 _RUNS_AT_MOST, _SETTLED = 3, 2e-5
 #: Samples of a fork at which the recorded program has not looked any frame up yet.
 _BEFORE_LOOKUP = ("start", "ready", "fork", "peak")
 
 
 def compare(recording: AllocatorRecording, options: Options) -> Comparison:
-    """Simulate the workload of ``recording`` and return the outcome; of ``options``, the seed matters to forks."""
-    simulated, frames = simulate(recording, options.seed)
-    return compare_simulation(recording, simulated, frames)
+    """Simulate the workload of ``recording`` and return the outcome; ``options`` have the schedule and a seed."""
+    schedule = schedule_of(recording) if options.schedule == "recorded" else OWN
+    simulated, frames = simulate(recording, options.seed, schedule=schedule)
+    outcome = compare_simulation(recording, simulated, frames)
+    return replace(outcome, schedule=options.schedule, given=schedule.in_words)
 
 
 def simulate(
-    recording: AllocatorRecording, seed: int = 0, *, tick_late_ns: int = 0
+    recording: AllocatorRecording, seed: int = 0, *, schedule: Schedule = OWN, tick_late_ns: int = 0
 ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
     """Run the workload of a recording from its initial state.
 
     Args:
         recording: What is run again.
-        seed: Of what is drawn: when CPUs of an emulator took turns.
+        seed: Of what is drawn: when CPUs of an emulator took turns, unless that is given.
+        schedule: What is given of who ran when.
         tick_late_ns: How much later than by the recorded clock the timer ticks.
 
     Returns:
         Each of `SAMPLED` to its values at the recording's samples, and the frame of every secret page in fault order.
     """
     idle_ns = 1_000_000 * int(next((s.label[4:-2] for s in recording.samples if s.label.startswith("idle")), 0))
-    growing, drifts = _GROWING[recording.workload.type], list[float]()
-    for _ in range(_RUNS_AT_MOST if recording.machine.cpus == 1 else 1):
+    drifts = list[float]()
+    for _ in range(_RUNS_AT_MOST if schedule.timed else 1):
         kernel = recorded_kernel(recording)
         observed = run_recorded(
             kernel,
@@ -92,14 +99,16 @@ def simulate(
             clock_ns=_sampled_ns(recording, "start"),
             fragmenting=fragmenting_of(recording),
             noted=_noted(recording),
+            schedule=schedule,
             drifts=drifts,
         )
         picked = _picked(recording, observed)
-        if observed.cut_short:
+        if observed.cut_short or not schedule.timed:
             break
         before = drifts or [0.0] * len(observed.times_ns)
-        reading_ns = read_ns(len(recording.machine.zones)) + (kernel.copies_ns if growing == "fork" else 0)
-        drifts = drifts_of(recording, growing, reading_ns, picked, observed.times_ns, before)
+        reading_ns = read_ns(len(recording.machine.zones))
+        reading_ns += kernel.copies_ns if recording.workload.type == "fork" else 0
+        drifts = drifts_of(recording, reading_ns, picked, observed.times_ns, before)
         if np.allclose(before, drifts, rtol=0, atol=_SETTLED):
             break
     return _at_samples(recording, observed, picked), observed.frames

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from models.host.comparison import Comparison, Options
     from models.host.recording import AllocatorRecording, CountersRecording
 
-__all__ = ["MODES", "Mode", "compare_all", "find_recordings", "validate"]
+__all__ = ["MODES", "Mode", "compare_all", "compare_for_page", "find_recordings", "validate"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,16 @@ def compare_all(
         raise SimcoreError(f"--mode {' '.join(chosen)}: none of these recordings has what it needs")
 
 
+def compare_for_page(
+    paths: Sequence[Path], comparisons: Sequence[Comparison], options: Options
+) -> list[Comparison]:
+    """Return comparisons with what a page of documentation has besides: simulations that nothing is given to."""
+    simulated = any(comparison.mode == "simulate" for comparison in comparisons)
+    if not simulated or options.schedule == "own":
+        return list(comparisons)
+    return [*comparisons, *compare_all(paths, ["simulate"], replace(options, schedule="own"))]
+
+
 def validate(
     recordings: Annotated[list[Path], typer.Argument(help="Recordings, or directories that hold them.")],
     *,
@@ -116,6 +126,10 @@ def validate(
     ] = None,
     placements: Annotated[int, typer.Option(min=1, help="Placements drawn in mode counters.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the placements.")] = 0,
+    schedule: Annotated[
+        Literal["recorded", "own"],
+        typer.Option(help="Who ran when, in mode simulate: as recorded, or as the model has it."),
+    ] = "recorded",
 ) -> None:
     """Compare the model with recordings of real kernels; exit 1 when it is outside the tolerance."""
     from rich.console import Console  # noqa: PLC0415
@@ -127,7 +141,8 @@ def validate(
 
     progress = Console(stderr=True)
     comparisons = []
-    for comparison in compare_all(recordings, mode or (), Options(placements, seed)):
+    options = Options(placements, seed, schedule)
+    for comparison in compare_all(recordings, mode or (), options):
         comparisons.append(comparison)
         verdict = "ok" if comparison.passed else "FAILED"
         progress.print(f"{comparison.mode} {comparison.recording}: {verdict}", highlight=False)
@@ -140,6 +155,6 @@ def validate(
         # A file or a pipe has no width to fit into.
         print_tables(comparisons, console if console.is_terminal else Console(width=200))
     if document is not None:
-        write_document(comparisons, document)
+        write_document(compare_for_page(recordings, comparisons, options), document)
     if not all(comparison.passed for comparison in comparisons):
         raise typer.Exit(1)

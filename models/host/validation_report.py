@@ -38,8 +38,9 @@ def tables(comparisons: Sequence[Comparison]) -> list[RenderableType]:
         table.add_column("asked")
         table.add_column("", no_wrap=True)
         for comparison in chosen:
+            names = [comparison.recording, *(f"  given: {part}" for part in comparison.given)]
             for at, row in enumerate(comparison.rows):
-                name = comparison.recording if at == 0 else ""
+                name = names[at] if at < len(names) else ""
                 cells = [name, row.what, f"{row.exact}/{row.total}"] + ([_worst(row)] if furthest else [])
                 table.add_row(*cells, row.required, _verdict(row.passed) if row.required else "")
             table.add_section()

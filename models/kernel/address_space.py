@@ -16,7 +16,10 @@ from models.kernel.pages.layout import MOVABLE, NONE, UNMOVABLE, pages
 from models.kernel.records import ANON, CHAINS, PAGE_TABLES
 from simcore.compiled import jit
 
-__all__ = ["GATHER_BUNDLE", "GATHER_PAGES", "adopt_tables", "cover", "place", "touch_anon", "touch_table", "unmap"]
+__all__ = [
+    "ALL_BATCHES", "GATHER_BUNDLE", "GATHER_PAGES", "adopt_tables", "cover", "end_unmapping", "gather", "give_gathered",
+    "place", "touch_anon", "touch_table", "unmap",
+]  # fmt: skip
 
 GATHER_BUNDLE: Final = 8
 """Pages that an unmapping collects before it takes a page to note more (`MMU_GATHER_BUNDLE`)."""
@@ -24,6 +27,8 @@ GATHER_PAGES: Final = 510
 """Pages that such a page notes (`MAX_GATHER_BATCH`)."""
 GATHER_LIMIT: Final = 19
 """Such pages at the most, before what was collected is freed (`MAX_GATHER_BATCH_COUNT`)."""
+ALL_BATCHES: Final = 1 << 62
+"""For `give_gathered`: not to stop before all is freed."""
 TABLE_PAGES: Final = 512
 _HIGHEST: Final = LEVELS - 1
 
@@ -123,13 +128,25 @@ def touch_table(handle: int, cpu: int, node: int, mapping: int, count: int) -> i
 
 
 @jit
-def _give_gathered(handle: int, cpu: int, holder: int, kind: int) -> None:
-    """Free a chain as an unmapping does: in batches, each last page first (`tlb_batch_pages_flush`)."""
-    chain = chains(handle)[holder * CHAINS + kind]
-    charge(handle).cpu_ns += costs(handle).free_page * chain.blocks
-    while chain.blocks > 0:
-        give_chain(handle, cpu, holder, kind, GATHER_BUNDLE, GATHER_BUNDLE, False)
-        give_chain(handle, cpu, holder, kind, GATHER_LIMIT * GATHER_PAGES, GATHER_PAGES, False)
+def give_gathered(handle: int, cpu: int, mapping: int, given: int, batches: int) -> int:
+    """Free some of what an unmapping has gathered, in batches, each last page first (`tlb_batch_pages_flush`).
+
+    Args:
+        given: pages that it has freed already.
+        batches: after how many to stop; after each the kernel asks whether to give way.
+
+    Returns:
+        Pages freed.
+    """
+    chain, freed = chains(handle)[mapping * CHAINS + ANON], 0
+    for _ in range(batches):
+        if chain.blocks == 0:
+            break
+        begins = (given + freed) % (GATHER_BUNDLE + GATHER_LIMIT * GATHER_PAGES) == 0
+        size = GATHER_BUNDLE if begins else GATHER_PAGES
+        freed += give_chain(handle, cpu, mapping, ANON, size, size, False)
+    charge(handle).cpu_ns += costs(handle).free_page * freed
+    return freed
 
 
 @jit
@@ -161,13 +178,16 @@ def adopt_tables(handle: int, mapping: int, onto: int, gone: int) -> None:
 
 
 @jit
-def unmap(handle: int, cpu: int, node: int, mapping: int, file_pages: int, gone: int) -> None:
-    """Unmap a mapping: free its ordinary pages and page tables, with the pages that note what is to be freed.
+def gather(handle: int, cpu: int, node: int, mapping: int, file_pages: int, gone: int) -> int:
+    """Gather what an unmapping frees, a mapping's ordinary pages and page tables, on its chain of ordinary pages.
 
     Args:
         file_pages: pages of a file that were mapped; they stay with the file. Being dirty and shared, they make the
             unmapping flush at the end of each PTE table.
         gone: shared tables that no other mapping needs: bits 2 * level (the first) and 2 * level + 1 (the last).
+
+    Returns:
+        The first of the pages that note what is to be freed, or NONE.
     """
     store = page_handle(handle)
     record = holders(handle)[mapping]
@@ -194,10 +214,24 @@ def unmap(handle: int, cpu: int, node: int, mapping: int, file_pages: int, gone:
             pages(store)[last].next = pfn
         last = pfn
     join(handle, mapping, ANON, PAGE_TABLES)
-    _give_gathered(handle, cpu, mapping, ANON)
+    return int(first)
+
+
+@jit
+def end_unmapping(handle: int, cpu: int, mapping: int, first: int) -> None:
+    """Free the pages that noted what was to be freed, when that is done."""
+    store, record = page_handle(handle), holders(handle)[mapping]
     while first != NONE:
         following = pages(store)[first].next
         free_pages(store, cpu, first, 0)
         first = following
     record.present = 0
     record.pages = 0
+
+
+@jit
+def unmap(handle: int, cpu: int, node: int, mapping: int, file_pages: int, gone: int) -> None:
+    """Unmap a mapping at once; see `gather`."""
+    first = gather(handle, cpu, node, mapping, file_pages, gone)
+    give_gathered(handle, cpu, mapping, 0, ALL_BATCHES)
+    end_unmapping(handle, cpu, mapping, first)

@@ -8,7 +8,7 @@ from models.kernel.descriptors import max_fds
 from models.kernel.limits import User
 from models.kernel.mapping_tree import MappingTree
 
-__all__ = ["STANDARD_STREAMS", "Mapping", "SecretFile", "Task"]
+__all__ = ["STANDARD_STREAMS", "AnonVma", "Mapping", "SecretFile", "Task", "Vma"]
 
 STANDARD_STREAMS = 3
 """Descriptors that a task has open: input, output, errors."""
@@ -37,6 +37,7 @@ class Task:
         killed: the OOM killer has chosen it.
         process: the process of the simulation that acts for it, or None.
         tree: its tree of mappings, where the nodes are counted one by one; None: as footprints say on average.
+        vmas: those of ordinary memory, in ascending order, where its tree is followed.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class Task:
         "process",
         "tree",
         "user",
+        "vmas",
     )
 
     def __init__(self, holder: int, user: User, generation: int, areas: Areas) -> None:
@@ -80,6 +82,7 @@ class Task:
         self.killed = False
         self.process: Any = None
         self.tree: MappingTree | None = None
+        self.vmas: list[Vma] = []
 
 
 class SecretFile:
@@ -136,3 +139,33 @@ class Mapping:
         self.locked = locked
         self.shared = False
         self.charged_pages = 0
+
+
+class AnonVma:
+    """What vmas have in common that began as one.
+
+    Attributes:
+        holder: who holds its object.
+        vmas: how many there are.
+    """
+
+    __slots__ = ("holder", "vmas")
+
+    def __init__(self, holder: int) -> None:
+        self.holder, self.vmas = holder, 0
+
+
+class Vma:
+    """A range of ordinary memory as the kernel keeps it: of mappings side by side.
+
+    Attributes:
+        start: its first page.
+        end: the page behind its last one.
+        holder: who holds its objects.
+        anon_vma: what it has in common with others.
+    """
+
+    __slots__ = ("anon_vma", "end", "holder", "start")
+
+    def __init__(self, start: int, end: int, holder: int, anon_vma: AnonVma) -> None:
+        self.start, self.end, self.holder, self.anon_vma = start, end, holder, anon_vma

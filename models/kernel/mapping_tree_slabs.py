@@ -7,7 +7,7 @@ from models.kernel.pages.layout import NONE
 from models.kernel.slab_caches import give_object, take_object
 from simcore.compiled import jit
 
-__all__ = ["change", "cut_off"]
+__all__ = ["change", "cut_off", "cut_out"]
 
 
 @jit
@@ -87,3 +87,20 @@ def cut_off(handle: int, tree: int, cpu: int, node: int, cache: int, now_ns: int
     _set_aside(handle, tree, cpu, node, cache)
     _give_spare(handle, tree, cpu, now_ns, 0)
     return worst
+
+
+@jit
+def cut_out(
+    handle: int, tree: int, cpu: int, node: int, cache: int, now_ns: int, low: int, first: int, end: int, high: int
+) -> None:
+    """Unmap the pages from ``first`` to ``end`` of a mapping from ``low`` to ``high``, which is split first."""
+    worst = _set_aside(handle, tree, cpu, node, cache)
+    if low < first:
+        _set_aside(handle, tree, cpu, node, cache)
+        _store(handle, tree, cpu, now_ns, worst, first, high - 1, True)
+    if end < high:
+        _set_aside(handle, tree, cpu, node, cache)
+        _store(handle, tree, cpu, now_ns, worst, first, end - 1, True)
+    beside = take_object(handle, cpu, node, cache)
+    _store(handle, tree, cpu, now_ns, 0, first, end - 1, False)
+    _give(handle, cpu, beside, now_ns)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-from functools import cached_property
+from collections.abc import Iterator
 from typing import Final
 
-from models.kernel.address_space import adopt_tables, place, unmap
+from models.kernel.address_space import ALL_BATCHES, adopt_tables, end_unmapping, gather, give_gathered, place
+from models.kernel.anonymous_vmas import AnonymousVmas
 from models.kernel.entities import Mapping, SecretFile, Task
 from models.kernel.mapping_tree import MappingTree
-from models.kernel.mapping_tree_slabs import change, cut_off
-from models.kernel.secret_files import SecretFiles
+from models.kernel.mapping_tree_slabs import cut_off
 
 __all__ = ["Mappings"]
 
@@ -18,13 +18,8 @@ ORDINARY_MAPPING_PAGES: Final = 1 << 30
 """Length of the mapping that a task's ordinary memory grows in."""
 
 
-class Mappings(SecretFiles):
+class Mappings(AnonymousVmas):
     """A kernel that maps memory."""
-
-    @cached_property
-    def _maple_node(self) -> int:
-        """Number of the slab cache of nodes of trees of mappings."""
-        return self.programs.caches["maple_node"]
 
     def mmap(
         self, task: Task, file: SecretFile, pages: int, cpu: int, *, private: bool = False, executable: bool = False,
@@ -56,7 +51,7 @@ class Mappings(SecretFiles):
         if task.tree is not None:
             self.run("mmap_area", mapping.holder, cpu)
             if within is None:
-                self._change_tree(task.tree, mapping, cpu, mapped=True)
+                self._change_tree(task.tree, mapping.start, mapping.start + pages, cpu, mapped=True)
             else:
                 self._cut_off(task.tree, mapping, within, cpu)
         elif within is None and self._splits_leaf(task):
@@ -82,6 +77,9 @@ class Mappings(SecretFiles):
         """Map ordinary memory of a length."""
         mapping = self._map(task, None, pages, locked=False)
         task.mapped += 1
+        if task.tree is not None:
+            self._join_vma(task, task.tree, mapping, cpu)
+            return mapping
         self._note_mapping(task, mapping, cpu)
         self.run("first_anon_fault", mapping.holder, cpu)
         return mapping
@@ -90,7 +88,7 @@ class Mappings(SecretFiles):
         """Take what the kernel notes an ordinary mapping with."""
         if task.tree is not None:
             self.run("mmap_anon_area", mapping.holder, cpu)
-            self._change_tree(task.tree, mapping, cpu, mapped=True)
+            self._change_tree(task.tree, mapping.start, mapping.start + mapping.pages, cpu, mapped=True)
         elif self._splits_leaf(task):
             self.run("mmap_anon_area", mapping.holder, cpu)
             self.run("split_leaf", task.holder, cpu)
@@ -100,14 +98,6 @@ class Mappings(SecretFiles):
     def _splits_leaf(self, task: Task) -> bool:
         """Whether a mapping just made is a child's first: those that it inherits fill a node of the tree."""
         return task.generation > 1 and task.mapped == 1
-
-    def _change_tree(self, tree: MappingTree, mapping: Mapping, cpu: int, *, mapped: bool) -> None:
-        """Take the nodes that a change of a task's mappings may need at worst, use some, give the others back."""
-        worst = change(
-            self.handle, tree.handle, cpu, self.node_of[cpu], self._maple_node, self.now_ns,
-            mapping.start, mapping.start + mapping.pages - 1, mapped,
-        )  # fmt: skip
-        self.spent_ns += self._ns["tree_node"] * worst if mapped else 0
 
     def _cut_off(self, tree: MappingTree, mapping: Mapping, within: Mapping, cpu: int) -> None:
         """Put a mapping in place of the front of what is left of a reserved area (`mmap_region` with MAP_FIXED)."""
@@ -155,6 +145,18 @@ class Mappings(SecretFiles):
 
     def munmap(self, task: Task, mapping: Mapping, cpu: int) -> None:
         """Unmap; a secret file's pages stay with the file."""
+        for _ in self.munmap_parts(task, mapping, cpu, ALL_BATCHES):
+            pass
+
+    def munmap_parts(self, task: Task, mapping: Mapping, cpu: int, batches: int = 1) -> Iterator[None]:
+        """Unmap, part by part; all parts have to be had.
+
+        Args:
+            batches: of pages that a part frees at the most, see `give_gathered`.
+
+        Yields:
+            Where the kernel asks whether to give way: after each part.
+        """
         files_pages = sum(each.touched for each in (mapping, *mapping.inside) if each.file)
         self.spent_ns += self._ns["munmap"] + self._ns["unmap_page"] * files_pages
         task.mappings.remove(mapping)
@@ -162,9 +164,13 @@ class Mappings(SecretFiles):
             task.ordinary = None
         if mapping.locked:
             task.locked_pages -= mapping.pages
-        self._unmap(task, mapping, cpu)
+        return self._unmap_parts(task, mapping, cpu, batches)
 
     def _unmap(self, task: Task, mapping: Mapping, cpu: int) -> None:
+        for _ in self._unmap_parts(task, mapping, cpu, ALL_BATCHES):
+            pass
+
+    def _unmap_parts(self, task: Task, mapping: Mapping, cpu: int, batches: int) -> Iterator[None]:
         if task.user.group is not None:
             task.user.group.charge(-mapping.charged_pages)
         file_pages = mapping.touched if mapping.file else 0
@@ -174,11 +180,18 @@ class Mappings(SecretFiles):
             file_pages += inner.touched
             if inner.locked:
                 task.locked_pages -= inner.pages
+        vma = None
         if task.tree is not None and not task.ending:
-            self._change_tree(task.tree, mapping, cpu, mapped=False)
+            vma = self._cut_out(task, task.tree, mapping, cpu)
         gone = task.areas.leave(mapping.start, mapping.pages, *mapping.tables)
         task.areas.vacate(mapping.start, mapping.pages)
-        unmap(self.handle, cpu, self.node_of[cpu], mapping.holder, file_pages, gone)
+        first, given = gather(self.handle, cpu, self.node_of[cpu], mapping.holder, file_pages, gone), 0
+        while part := give_gathered(self.handle, cpu, mapping.holder, given, batches):
+            given += part
+            yield
+        end_unmapping(self.handle, cpu, mapping.holder, first)
+        if vma is not None:
+            self._drop_vma(vma, cpu)
         if task.tree is None and not task.ending:
             self.run("munmap", mapping.holder, cpu)
         for each in (*mapping.inside, mapping):

@@ -19,7 +19,7 @@ from models.kernel.pages.fallback import FORKED
 from models.kernel.pages.layout import NONE
 from models.kernel.program_steps import reset_holder, run_program
 from models.kernel.records import ANON, INHERITED
-from models.kernel.secret_pages import fault_page, release_pages
+from models.kernel.secret_pages import ALL_PAGES, fault_page, release_pages
 from simcore.compiled import jit
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def end_task(handle: int, shared: Any, cpu: int, node: int, task: int, file: int
     _run(handle, shared, _UNMAP, cpu, node, mapping, now_ns)
     give_number(other_numbers(handle), mapping)
     _run(handle, shared, _EXIT, cpu, node, task, now_ns)
-    release_pages(handle, cpu, file)
+    release_pages(handle, cpu, file, ALL_PAGES)
     _run(handle, shared, _CLOSE, cpu, node, file, now_ns)
     counts(handle).open_files -= 1
     give_number(other_numbers(handle), file)

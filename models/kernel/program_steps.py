@@ -55,6 +55,8 @@ def reset_holder(handle: int, holder: int) -> None:
 
 @jit
 def _take_pages(handle: int, row: Any, cpu: int, node: int, holder: int, order: int) -> bool:
+    if counts(handle).before_start:
+        return True
     store = page_handle(handle)
     order = row.what if order < 0 else order
     settings = config(store)

@@ -145,6 +145,8 @@ COUNTS: Final = np.dtype(
         ("reach_ns", "<i8"), ("flush_ns", "<i8"), ("refill_ns", "<i8"),  # what translation costs, see observe.SERIES
         ("full_flushes", "<i8"),
         ("open_files", "<i8"),  # secret files that exist
+        # From the direct map, so far; `CONFIG.requests` when the last of them were to be.
+        ("removed_pages", "<i8"), ("removed_at", "<i8"),
         ("before_start", "<i8"),  # 1 while the state of a boot is set up: new slabs take no pages
     ]
 )  # fmt: skip

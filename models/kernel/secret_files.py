@@ -65,6 +65,14 @@ class SecretFiles(Core):
             raise self.limits.refuse(errno.EINVAL, f"the file has {file.size_pages} pages and keeps them")
         file.size_pages = size_pages
 
+    def truncates(self, file: SecretFile, cpu: int) -> bool:
+        """Begin to give back the pages of a file that is about to be closed, up to where the kernel may give way.
+
+        Returns:
+            Whether to call this again before `close`.
+        """
+        return file.references == 1 and self.policy.release_part(cpu, file)
+
     def close(self, task: Task, file: SecretFile, cpu: int) -> None:
         """Close a file; with its last descriptor and mapping gone, its pages are given back."""
         self.spent_ns += self._ns["close"]

@@ -14,11 +14,11 @@ from models.kernel.flush import flush_removed
 from models.kernel.layout import chains, charge, costs, counts, holders, map_handle, page_handle
 from models.kernel.nodes import take_cache_nodes
 from models.kernel.pages.allocator import free_pages
-from models.kernel.pages.layout import NONE, UNMOVABLE, pages
+from models.kernel.pages.layout import NONE, UNMOVABLE, config, pages
 from models.kernel.records import CHAINS, FILE_PAGES
 from simcore.compiled import jit
 
-__all__ = ["OUT_OF_MEMORY", "SPLIT", "fault_page", "release_pages", "remove_range"]
+__all__ = ["ALL_PAGES", "OUT_OF_MEMORY", "SPLIT", "fault_page", "release_pages", "remove_range"]
 
 SPLIT: Final = 1
 """A fault's result: an entry of the direct map was split."""
@@ -35,10 +35,13 @@ def remove_range(handle: int, cpu: int, node: int, pfn: int, count: int) -> int:
         Entries split, or OUT_OF_MEMORY when there is no page for a table; the direct map is then as before,
         but for splits already made.
     """
+    asked = config(page_handle(handle)).requests
     made = split_range(handle, cpu, node, pfn, count)
     if made == NO_TABLE:
         return OUT_OF_MEMORY
     change_presence(map_handle(handle), page_handle(handle), pfn, count, False)
+    counts(handle).removed_pages += count
+    counts(handle).removed_at = asked
     charge(handle).lock_ns += costs(handle).map_step
     return made
 
@@ -82,9 +85,16 @@ def fault_page(
     return SPLIT if made > 0 else 0
 
 
+ALL_PAGES: Final = 1 << 62
+"""For `release_pages`: not to stop before all are freed."""
+
+
 @jit
-def release_pages(handle: int, cpu: int, file: int) -> int:
+def release_pages(handle: int, cpu: int, file: int, most: int) -> int:
     """Free a file's secret pages in batches of a pagevec: map them again, clear them, free the last one first.
+
+    Args:
+        most: pages after which no batch is begun.
 
     Returns:
         Pages freed.
@@ -92,7 +102,7 @@ def release_pages(handle: int, cpu: int, file: int) -> int:
     store, tiling = page_handle(handle), map_handle(handle)
     page, chain = pages(store), chains(handle)[file * CHAINS + FILE_PAGES]
     freed = 0
-    while chain.blocks > 0:
+    while chain.blocks > 0 and freed < most:
         size = min(PAGEVEC, chain.blocks)
         pfn = chain.head
         last = pfn
@@ -107,7 +117,7 @@ def release_pages(handle: int, cpu: int, file: int) -> int:
             free_pages(store, cpu, last, 0)
             last = before
         freed += size
-    holders(handle)[file].present = 0
+    holders(handle)[file].present = chain.blocks
     counts(handle).secret_pages -= freed
     charge(handle).cpu_ns += costs(handle).free_secret_page * freed
     return freed

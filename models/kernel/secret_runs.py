@@ -125,9 +125,12 @@ def fault_run(
     local.count -= done
     local.free_factor >>= min(done, 62)
     settings.per_cpu_pages -= done
+    settings.requests += done
     counters_of(tiling).unmapped_pages += done
     holders(handle)[mapping].present += done
     counted = counts(handle)
     counted.secret_pages += done
     counted.secret_faults += done
+    counted.removed_pages += done
+    counted.removed_at = settings.requests
     return int(done)

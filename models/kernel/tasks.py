@@ -122,6 +122,7 @@ class Tasks(Faulting):
         for mapping in reversed(task.mappings):
             self._unmap(task, mapping, cpu)
         task.mappings.clear()
+        self._drop_vmas(task, cpu)
         task.ordinary = None
         self.run("exit", task.holder, cpu)
         self.close_pipes(task, cpu)

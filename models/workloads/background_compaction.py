@@ -7,6 +7,7 @@ from typing import Final, cast
 import simpy
 
 from models.kernel.compaction.background import Background
+from models.kernel.compaction.control import FOR_EVER
 from models.workloads.run_queue import Entity
 from models.workloads.running import begin
 from models.workloads.system import System
@@ -64,6 +65,7 @@ class Kcompactd:
         self.background = background
         self._asleep: simpy.Event | None = None
         self._check_ns = first_check_ns
+        self._until_work = FOR_EVER
         self._kswapd = Entity(self._run_kswapd)
         cast(WatchedCpus, system.cpus).look = self.look
         system.env.process(self._run())
@@ -118,23 +120,38 @@ class Kcompactd:
                     ticks <<= 6
             self._check_ns = (env.now // TICK_NS) * TICK_NS + timer_ticks(ticks) * TICK_NS
 
+    def _turn_is_over(self, began_ns: int) -> bool:
+        return self._system.cpus.gives_way(began_ns)
+
+    def _ends_with_run(self) -> bool:
+        """Whether the turn ends with the run over a zone, though there is another one."""
+        return False
+
+    def _give_way(self, cpu: int) -> simpy.Event:
+        """Give the CPU away; returns the event of getting it again."""
+        self._system.cpus.release(cpu, sleeps=False)
+        return self._system.cpus.acquire(self)
+
     def _compact(self, cpu: int, *, whole: bool) -> Wait:
         """Run over all zones, asking after each tick whether to give way, and for good in the end."""
         system, background = self._system, self.background
         env, kernel, cpus, began_ns = system.env, system.kernel, system.cpus, system.env.now
+        ran = False
         for zone in range(len(kernel.store.zones)):
             ended = not background.begin(zone, cpu, whole=whole)
+            gives_way = ran and not ended and self._ends_with_run()
             while not ended:
-                ended, spent_ns = background.run_for(max(1, system.ticks.after(env.now) - env.now))
+                if gives_way:
+                    system.switches += 1
+                    cpu = yield self._give_way(cpu)
+                    kernel.now_ns = began_ns = env.now
+                    background.compaction.control["cpu"] = cpu
+                ended, spent_ns = background.run_for(max(1, system.ticks.after(env.now) - env.now), self._until_work)
                 begin(kernel.handle, system.clocks.handle, cpu, env.now, spent_ns)
                 end = system.operations.end_of(cpu)
                 if end is not None:
                     yield end
-                if not ended and cpus.gives_way(began_ns):
-                    system.switches += 1
-                    cpus.release(cpu, sleeps=False)
-                    cpu = yield cpus.acquire(self)
-                    kernel.now_ns = began_ns = env.now
-                    background.compaction.control["cpu"] = cpu
+                gives_way = not ended and self._turn_is_over(began_ns)
+            ran = True
         system.switches += 1
         cpus.release(cpu)

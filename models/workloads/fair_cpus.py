@@ -24,9 +24,11 @@ class FairCpu(WatchedCpus):
     Attributes:
         queue: who runs, and who waits.
         contend: called when somebody has to wait: ticks decide for how long.
+        asks_often: whoever runs asks after every single fault whether to give way, even if nobody waits.
     """
 
     contend: Callable[[], None]
+    asks_often = False
 
     def __init__(self, env: Environment, clocks: Clocks) -> None:
         super().__init__(env, clocks)
@@ -48,7 +50,7 @@ class FairCpu(WatchedCpus):
     @property
     def calm(self) -> bool:
         """See `Cpus.calm`."""
-        return not self.queue.resched
+        return not self.queue.resched and not self.asks_often
 
     def gives_way(self, since_ns: int) -> bool:
         """See `Cpus.gives_way`; lets kernel threads run."""
@@ -72,6 +74,12 @@ class FairCpu(WatchedCpus):
         self.queue.wake(entity, self._env.now)
         self._wait_for_ticks()
 
+    def preempt(self, who: object) -> simpy.Event:
+        """As `acquire`, for somebody who is next, whatever all have had: as soon as whoever runs asks."""
+        entity = self._entities.setdefault(who, Entity())
+        self.queue.preempt(entity, self._env.now)
+        return self._wait(entity)
+
     def try_acquire(self, last: int = NOBODY, who: object = None, *, new: bool = False) -> int:
         """See `Cpus.try_acquire`."""
         if self.queue.running is not None or self.queue.waiting:
@@ -82,11 +90,13 @@ class FairCpu(WatchedCpus):
 
     def acquire(self, who: object = None, *, new: bool = False) -> simpy.Event:
         """See `Cpus.acquire`; who was told to give way waits already."""
-        event, queue = self._env.event(), self.queue
-        entity = self._place(who, new=new)
-        self._given[entity] = event
-        if queue.running is None:
-            chosen = queue.switch(self._env.now, sleeps=True)
+        return self._wait(self._place(who, new=new))
+
+    def _wait(self, entity: Entity) -> simpy.Event:
+        """Let somebody wait who is in the queue; on an idle CPU not for long."""
+        event = self._given[entity] = self._env.event()
+        if self.queue.running is None:
+            chosen = self.queue.switch(self._env.now, sleeps=True)
             if chosen is not None:
                 self._give(chosen)
         self._wait_for_ticks()

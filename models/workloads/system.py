@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from models.kernel.kernel import Kernel
@@ -58,7 +59,7 @@ class System:
         *,
         batching: bool = True,
         on_fault_oom: str = "retry",
-        cpus_type: type[Cpus] = Cpus,
+        cpus_type: Callable[[Environment, Clocks], Cpus] = Cpus,
     ) -> None:
         self.env = env
         self.kernel = kernel

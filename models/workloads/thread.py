@@ -231,15 +231,27 @@ class Thread(OnCpu):
         return mapping
 
     def unmap(self, mapping: Mapping) -> Wait:
-        """Munmap."""
-        self.system.ranges.tell()
-        self.system.kernel.munmap(self.task, mapping, self.cpu)
-        self.system.start_ticks()
+        """Munmap; on a fair CPU part by part, since the kernel asks in between whether to give way."""
+        system = self.system
+        system.ranges.tell()
+        if system.fair is None:
+            system.kernel.munmap(self.task, mapping, self.cpu)
+        else:
+            parts = system.kernel.munmap_parts(self.task, mapping, self.cpu)
+            try:
+                for _ in parts:
+                    yield from self.spend()
+            finally:  # who is killed meanwhile comes to the call's end before it ends itself
+                for _ in parts:
+                    pass
+        system.start_ticks()
         yield from self.spend()
 
     def close(self, file: SecretFile) -> Wait:
-        """Close."""
+        """Close; on a fair CPU part by part, since the kernel asks in between whether to give way."""
         self.system.ranges.tell()
+        while self.system.fair is not None and self.system.kernel.truncates(file, self.cpu):
+            yield from self.spend()
         self.system.kernel.close(self.task, file, self.cpu)
         self.system.start_ticks()
         yield from self.spend()

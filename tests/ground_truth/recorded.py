@@ -1,4 +1,4 @@
-"""The recordings, and which of them the simulation is known to fall short of."""
+"""The recordings, and what the modes of comparison say of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from models.host.comparison import Comparison, Options
 from models.host.recording import AllocatorRecording, CountersRecording, read_recording
 from models.host.validate import MODES
 
+_DEFAULT = Options()
 RECORDINGS = Path(__file__).parents[1] / "recordings"
 
 
@@ -21,11 +22,11 @@ def read(folder: str, name: str) -> AllocatorRecording | CountersRecording:
     return read_recording(RECORDINGS / folder / f"{name}.json.gz")
 
 
-@lru_cache(maxsize=128)
-def compared(mode: str, name: str) -> Comparison:
+@lru_cache(maxsize=256)
+def compared(mode: str, name: str, options: Options = _DEFAULT) -> Comparison:
     """The outcome of a mode on a recording, worked out once."""
     chosen = MODES[mode]
-    return chosen.compare(read(chosen.kind, name), Options())
+    return chosen.compare(read(chosen.kind, name), options)
 
 
 def shortfalls(comparison: Comparison) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.host.recorded_schedule import schedule_of
 from models.host.recording import AllocatorRecording
 from models.host.simulate import simulate
 from models.kernel.kernel import Kernel
@@ -66,9 +67,9 @@ def simulated_slabs(recording: AllocatorRecording, patch: pytest.MonkeyPatch) ->
         return watch
 
     with patch.context() as patched:
-        for name in ("fault", "mmap", "munmap", "memfd_secret", "close", "run_deferred"):
+        for name in ("fault", "mmap", "munmap_parts", "memfd_secret", "close", "run_deferred"):
             patched.setattr(Kernel, name, watched(name))
-        simulate(recording)
+        simulate(recording, schedule=schedule_of(recording))
     return slabs
 
 

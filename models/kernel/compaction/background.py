@@ -7,7 +7,7 @@ nothing.
 
 from typing import Any, Final
 
-from models.kernel.compaction.control import Compaction
+from models.kernel.compaction.control import FOR_EVER, Compaction, work_done
 from models.kernel.compaction.moving import run_for
 from models.kernel.compaction.zone_run import (
     COMPLETE,
@@ -57,6 +57,8 @@ class Background:
         self.compaction = Compaction(self._store)
         control = self.compaction.control
         control["move_ns"] = costs.part_ns("move_page", costs.ns("munmap_page") + costs.ns("ordinary_fault"))
+        # Looking at a pageblock's pages takes as long as writing a table of its entries.
+        control["scan_block_ns"] = state.costs["split_2m"] - state.costs["flush_all"]
         control["release_ns"] = costs.part_ns("release_page", costs.ns("munmap_page"))
         for name, part in _PARTS:
             control[name] = costs.part_ns(part)
@@ -107,9 +109,19 @@ class Background:
         self.runs += 1
         return True
 
-    def run_for(self, budget_ns: int) -> tuple[bool, int]:
-        """Go on with the run; returns whether it is at its end, and the time spent."""
-        result, spent_ns = run_for(self._state.handle, self.compaction.handle, budget_ns)
+    @property
+    def work_done(self) -> int:
+        """See `control.work_done`; in all runs so far."""
+        return int(work_done(self.compaction.handle))
+
+    def run_for(self, budget_ns: int, until_work: int = FOR_EVER) -> tuple[bool, int]:
+        """Go on with the run; returns whether it is at its end, and the time spent.
+
+        Args:
+            budget_ns: time after which it is asked whether it gives way, at the next moment at which it may.
+            until_work: `work_done` up to which that is asked at the latest.
+        """
+        result, spent_ns = run_for(self._state.handle, self.compaction.handle, budget_ns, until_work)
         self._state.charge["drained"] = self._store.config["drained"]  # that time has been spent
         control = self.compaction.control[0]
         if result != CONTINUE and not control["ignore_skip"]:

@@ -12,12 +12,15 @@ from models.kernel.pages.rotation import rotate_free_list
 from simcore.compiled import jit
 
 __all__ = [
-    "ASYNC", "CONTROL", "SYNC_LIGHT", "ZONE", "Compaction", "block_start", "control", "free_blocks", "is_free_block",
-    "isolation_list", "scanners_met", "set_skip", "skip_hints", "turn_list", "zone_state",
+    "ASYNC", "CONTROL", "FOR_EVER", "SYNC_LIGHT", "ZONE", "Compaction", "block_start", "control", "free_blocks",
+    "is_free_block", "isolation_list", "scanners_met", "set_skip", "skip_hints", "turn_is_over", "turn_list",
+    "work_done", "worked_ns", "zone_state",
 ]  # fmt: skip
 
 ASYNC: Final = 0
 SYNC_LIGHT: Final = 1
+FOR_EVER: Final = 1 << 62
+"""A time, or a number of pages, that is never reached."""
 CLUSTER: Final = 32
 """Pages that are isolated before they are moved (`COMPACT_CLUSTER_MAX`)."""
 
@@ -37,16 +40,21 @@ CONTROL: Final = np.dtype(
         ("whole_zone", "<i8"), ("rescan", "<i8"),
         ("migrate_pfn", "<i8"), ("free_pfn", "<i8"), ("fast_start", "<i8"), ("fast_search_fail", "<i8"),
         ("free_head", "<i8"), ("free_tail", "<i8"), ("free_count", "<i8"),  # isolated pages, as a list
-        ("unsplit", "<i8"), ("asked", "<i8"),  # those to be split yet; whether the scan for them has asked to give way
+        ("unsplit", "<i8"),  # those to be split yet
+        # The scan for them: what it looks through, where it stands, what it has taken; what the lists had.
+        ("scan_stage", "<i8"), ("scan_at", "<i8"), ("scan_end", "<i8"), ("scan_stride", "<i8"), ("scan_taken", "<i8"),
+        ("found", "<i8"), ("found_pages", "<i8"),
         ("isolated", "<i8"), ("moved_to", "<i8"), ("failed", "<i8"),  # pages to be moved; the next; whether one cannot
         ("last_migrated", "<i8"), ("iteration_start", "<i8"), ("moving", "<i8"), ("running", "<i8"),
         ("unfinished", "<i8"),  # it has been asked whether the run is at its end
         ("source", "<i8"), ("target", "<i8"),  # a page that has a place to be moved to
         ("pages_moved", "<i8"), ("pages_scanned", "<i8"), ("pages_isolated", "<i8"), ("pages_released", "<i8"),
-        ("pages_drained", "<i8"), ("processes_walked", "<i8"),
+        ("pages_drained", "<i8"), ("drains", "<i8"), ("processes_walked", "<i8"),
         ("blocks_isolated", "<i8"), ("batches", "<i8"), ("rotations", "<i8"),
         ("move_ns", "<i8"), ("page_ns", "<i8"), ("block_ns", "<i8"), ("release_ns", "<i8"), ("drain_ns", "<i8"),
         ("batch_ns", "<i8"), ("rotate_ns", "<i8"), ("walk_ns", "<i8"),  # what each of those takes
+        ("scan_block_ns", "<i8"),  # a pageblock's pages
+        ("stop_ns", "<i8"), ("stop_work", "<i8"),  # `worked_ns` and `work_done` at which the turn is over
     ]
 )  # fmt: skip
 """`struct compact_control`, and where a run stands that gave its CPU away. ``order`` is -1 for a whole zone."""
@@ -67,6 +75,7 @@ class Compaction:
     def __init__(self, store: Store) -> None:
         self.zones: NDArray[Any] = np.zeros(len(store.zones), ZONE)
         self.control: NDArray[Any] = np.zeros(1, CONTROL)
+        self.control["stop_ns"] = self.control["stop_work"] = FOR_EVER
         self.skip = np.zeros(len(store.block_types), np.uint8)
         self._isolated = np.zeros(_MOST_ISOLATED, np.int64)
         self._header = header([self.zones, self.control, self.skip, self._isolated])
@@ -126,6 +135,32 @@ def free_blocks(store: int, zone: int, order: int) -> int:
     for migratetype in range(TYPES):
         count += lists(store)[buddy_list(zone, order, migratetype)].blocks
     return int(count)
+
+
+@jit
+def worked_ns(store: int, own: int) -> int:
+    """What all that has been done takes."""
+    cc = control(own)
+    scanned_ns = cc.pages_scanned * cc.scan_block_ns >> config(store).pageblock_order
+    moved_ns = cc.batches * cc.batch_ns + cc.pages_moved * cc.move_ns
+    isolated_ns = cc.blocks_isolated * cc.block_ns + cc.pages_isolated * cc.page_ns
+    given_ns = cc.pages_released * cc.release_ns + cc.pages_drained * cc.drain_ns
+    moved_ns += cc.processes_walked * cc.walk_ns
+    return int(scanned_ns + cc.rotations * cc.rotate_ns + moved_ns + isolated_ns + given_ns)
+
+
+@jit
+def work_done(own: int) -> int:
+    """Blocks taken off the free lists, pages given back, and drains, together and so far: what recordings tell."""
+    cc = control(own)
+    return int(cc.blocks_isolated + cc.pages_moved + cc.pages_released + cc.drains)
+
+
+@jit
+def turn_is_over(store: int, own: int) -> bool:
+    """Whether the thread is to give its CPU away where it asks."""
+    cc = control(own)
+    return bool(worked_ns(store, own) >= cc.stop_ns or work_done(own) >= cc.stop_work)
 
 
 @jit

@@ -1,10 +1,10 @@
 """Runs of compaction over a kernel's memory: holders follow their pages, and the work costs CPU time."""
 
-from models.kernel.compaction.control import control
+from models.kernel.compaction.control import control, turn_is_over, worked_ns
 from models.kernel.compaction.zone_run import CONTINUE, gives_way, keep_target, moved, step
-from models.kernel.layout import chains, costs, counts, page_handle
+from models.kernel.layout import chains, counts, page_handle
 from models.kernel.pages.fallback import FORKED, LRU
-from models.kernel.pages.layout import NONE, USED, config, pages
+from models.kernel.pages.layout import NONE, USED, pages
 from models.kernel.records import CHAINS, NOBODY
 from simcore.compiled import jit
 
@@ -50,20 +50,8 @@ def _move(handle: int, own: int) -> None:
 
 
 @jit
-def _worked_ns(handle: int, own: int) -> int:
-    """What all that has been done takes; looking at a pageblock's pages: as long as writing a table of its entries."""
-    cc, prices = control(own), costs(handle)
-    scanned_ns = cc.pages_scanned * (prices.split_2m - prices.flush_all) >> config(page_handle(handle)).pageblock_order
-    moved_ns = cc.batches * cc.batch_ns + cc.pages_moved * cc.move_ns
-    isolated_ns = cc.blocks_isolated * cc.block_ns + cc.pages_isolated * cc.page_ns
-    given_ns = cc.pages_released * cc.release_ns + cc.pages_drained * cc.drain_ns
-    moved_ns += cc.processes_walked * cc.walk_ns
-    return int(scanned_ns + cc.rotations * cc.rotate_ns + moved_ns + isolated_ns + given_ns)
-
-
-@jit
-def run_for(handle: int, own: int, budget_ns: int) -> tuple[int, int]:
-    """Go on with a run until it is at its end, or a time has been spent.
+def run_for(handle: int, own: int, budget_ns: int, until_work: int) -> tuple[int, int]:
+    """Go on with a run until it is at its end, or a time has been spent, or so much has been done (`work_done`).
 
     The CPU is given away where the kernel asks for that (`gives_way`), so not while blocks are split into places.
 
@@ -71,10 +59,11 @@ def run_for(handle: int, own: int, budget_ns: int) -> tuple[int, int]:
         What the run has come to, and the time spent.
     """
     store, cc, result = page_handle(handle), control(own), CONTINUE
-    begun_ns = _worked_ns(handle, own)
-    while result == CONTINUE and (_worked_ns(handle, own) - begun_ns < budget_ns or not gives_way(own)):
+    begun_ns = worked_ns(store, own)
+    cc.stop_ns, cc.stop_work = begun_ns + budget_ns, until_work
+    while result == CONTINUE and not (gives_way(own) and turn_is_over(store, own)):
         if cc.source != NONE:
             _move(handle, own)
         else:
             result, cc.source, cc.target = step(store, own)
-    return int(result), int(_worked_ns(handle, own) - begun_ns)
+    return int(result), int(worked_ns(store, own) - begun_ns)

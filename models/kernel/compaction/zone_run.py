@@ -76,7 +76,7 @@ def begin_run(store: int, own: int, zone: int, cpu: int, order: int, whole_zone:
     cc.fast_start = cc.fast_search_fail = 0
     cc.free_head, cc.free_count, cc.isolated, cc.moved_to = NONE, 0, 0, 0
     cc.last_migrated = cc.moving = cc.failed = cc.unfinished = 0
-    cc.source, cc.target, cc.unsplit = NONE, NONE, 0
+    cc.source, cc.target, cc.unsplit, cc.scan_stage = NONE, NONE, 0, 0
     cc.running = 1
     state = zone_state(own)
     last_block = block_start(store, record_.end_pfn - 1)
@@ -170,13 +170,13 @@ def keep_target(store: int, own: int, pfn: int) -> None:
 def gives_way(own: int) -> bool:
     """Whether the thread asks, before it goes on, if it should give its CPU away (`cond_resched`).
 
-    It does before pages are isolated, before each page gets a place, once while free blocks are looked for one after
-    the other (at every 32nd page, but that takes little time), and before a page moves. It does not while these blocks
-    are split, which takes longer, and from the last page of a batch on until the run is found not to be at its end:
-    full drains and what a run gives back in the end are not interrupted.
+    It does before pages are isolated, before each page gets a place, at every 32nd page while free blocks are looked
+    for one after the other (`free_scanner`), and before a page moves. It does not while these blocks are split, which
+    takes longer, and from the last page of a batch on until the run is found not to be at its end: full drains and
+    what a run gives back in the end are not interrupted.
     """
     cc = control(own)
-    return bool(cc.source != NONE or (cc.moved_to > 0 if cc.moving else cc.unfinished))
+    return bool(cc.source != NONE or cc.scan_stage or (cc.moved_to > 0 if cc.moving else cc.unfinished))
 
 
 @jit
@@ -208,11 +208,8 @@ def step(store: int, own: int) -> tuple[int, int, int]:
     elif cc.moved_to > 0:
         source = isolation_list(own)[cc.moved_to - 1]
         gone = page[source].state != USED or not page[source].flags & (LRU | ABSENT)  # freed in the meantime
-        if cc.free_count == 0 and not gone:
-            cc.asked = 0
-            isolate_free_pages(store, own)
-            if cc.asked and cc.free_count > 0:
-                return CONTINUE, NONE, NONE
+        if (cc.scan_stage or (cc.free_count == 0 and not gone)) and not isolate_free_pages(store, own):
+            return CONTINUE, NONE, NONE
         cc.pages_isolated += cc.unsplit
         cc.unsplit = 0
         cc.moved_to -= 1
@@ -232,6 +229,7 @@ def step(store: int, own: int) -> tuple[int, int, int]:
         return CONTENDED, NONE, NONE
     if cc.order > 0 and cc.last_migrated > 0 and cc.last_migrated < (cc.migrate_pfn >> cc.order) << cc.order:
         cc.pages_drained += per_cpu(store, cc.zone, cc.cpu).count
+        cc.drains += 1
         drain_lists(store, cc.zone, cc.cpu, cc.cpu)
         cc.last_migrated = 0
     return CONTINUE, NONE, NONE

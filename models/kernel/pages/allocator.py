@@ -63,6 +63,7 @@ def alloc_from_zone(handle: int, zone: int, cpu: int, order: int, migratetype: i
         pfn = take_per_cpu(handle, zone, cpu, order, migratetype, alloc_flags)
     if pfn == NONE:
         pfn = take_buddy(handle, zone, cpu, order, migratetype, alloc_flags)
+    config(handle).requests += pfn != NONE
     return pfn
 
 
@@ -109,6 +110,7 @@ def take_bulk_page(handle: int, zone: int, cpu: int, migratetype: int, alloc_fla
     pfn = take_first(handle, zone, cpu, 0, migratetype)
     if pfn == NONE and refill(handle, zone, cpu, 0, migratetype, alloc_flags) > 0:
         pfn = take_first(handle, zone, cpu, 0, migratetype)
+    config(handle).requests += pfn != NONE
     return pfn
 
 
@@ -118,6 +120,7 @@ def free_pages(handle: int, cpu: int, pfn: int, order: int) -> None:
     zone = zone_of(handle, pfn)
     migratetype = block_type(handle, pfn)
     page = pages(handle)[pfn]
+    config(handle).requests += 1
     page.owner = 0
     page.flags &= ~(LRU | FORKED)
     if migratetype == ISOLATE or not allowed(handle, order):

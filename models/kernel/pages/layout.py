@@ -112,6 +112,7 @@ CONFIG: Final = np.dtype(
         ("movable_next", "<i8"), ("movable_end", "<i8"),
         ("capture_pfn", "<i8"), ("capture_order", "<i8"), ("captured", "<i8"),
         ("steals", "<i8"), ("refills", "<i8"), ("drains", "<i8"), ("drained", "<i8"),
+        ("requests", "<i8"),  # blocks taken and given back, by whoever asked
         ("alloc_flags", "<i8"), ("highest_kind", "<i8"),  # of a first attempt
         ("free_pages", "<i8"), ("per_cpu_pages", "<i8"),  # exact, over all zones and CPUs
     ]

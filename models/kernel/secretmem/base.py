@@ -96,6 +96,13 @@ class Policy(ABC):
     def release(self, cpu: int, file: SecretFile) -> None:
         """Give all of a file's pages back; ``file.present`` is still what it was."""
 
+    def release_part(self, cpu: int, file: SecretFile) -> bool:
+        """Give back pages up to where truncation next asks whether to give way; False: it does not before its end.
+
+        A policy whose truncation is one step gives nothing back here.
+        """
+        return False
+
     def shrink(self, cpu: int) -> int:
         """Memory is short: give back what no file uses; returns pages given back."""
         return 0

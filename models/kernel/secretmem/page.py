@@ -2,7 +2,7 @@
 
 from models.kernel.entities import Mapping, SecretFile
 from models.kernel.errors import FaultResult
-from models.kernel.secret_pages import OUT_OF_MEMORY, fault_page, release_pages
+from models.kernel.secret_pages import ALL_PAGES, OUT_OF_MEMORY, fault_page, release_pages
 from models.kernel.secretmem.base import Faults, Policy
 
 __all__ = ["PagePolicy"]
@@ -37,4 +37,9 @@ class PagePolicy(Policy):
 
     def release(self, cpu: int, file: SecretFile) -> None:
         """Map each page again (no flush, no merge), clear it, free it."""
-        release_pages(self.kernel.handle, cpu, file.holder)
+        release_pages(self.kernel.handle, cpu, file.holder, ALL_PAGES)
+
+    def release_part(self, cpu: int, file: SecretFile) -> bool:
+        """See `Policy.release_part`."""
+        freed = release_pages(self.kernel.handle, cpu, file.holder, 1)
+        return bool(freed > 0 and self.kernel.state.holders[file.holder]["present"] > 0)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from models.kernel.entities import Mapping, SecretFile
 from models.kernel.errors import FaultResult
 from models.kernel.pool_chunks import CHUNK_PAGES
-from models.kernel.secret_pages import OUT_OF_MEMORY, fault_page, release_pages
+from models.kernel.secret_pages import ALL_PAGES, OUT_OF_MEMORY, fault_page, release_pages
 from models.kernel.secretmem.base import PolicyOptions
 from models.kernel.secretmem.pmd_pool import PoolOptions, PoolPolicy
 
@@ -58,7 +58,7 @@ class FallbackPolicy(PoolPolicy):
     def release(self, cpu: int, file: SecretFile) -> None:
         """Give single pages back, then the chunks."""
         handed_out = sum(CHUNK_PAGES for _ in file.pool.chunks) - file.pool.left
-        release_pages(self.kernel.handle, cpu, file.holder)
+        release_pages(self.kernel.handle, cpu, file.holder, ALL_PAGES)
         self.kernel.state.holders[file.holder]["present"] = handed_out
         super().release(cpu, file)
 

@@ -95,6 +95,21 @@ def test_plot_draws_one_picture_for_each_comparison_with_series(run: typer.Typer
     assert next(out.iterdir()).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(("schedule", "given"), [((), True), (("--schedule", "own"), False)])
+def test_the_table_says_what_was_given(schedule: tuple[str, ...], given: bool) -> None:
+    """Times and turns by default, nothing if asked for."""
+    app = typer.Typer()
+    app.command()(validate)
+    path = ALLOCATOR / "h_page_1g_steal.json.gz"
+    result = CliRunner().invoke(app, [str(path), "--mode", "simulate", *schedule])
+    assert result.exit_code == 0
+    assert ("given: times of samples" in result.stdout) == given
+    assert ("turns of kswapd and kcompactd" in result.stdout) == given
+    wrong = CliRunner().invoke(app, [str(path), "--schedule", "other"])
+    assert wrong.exit_code == 2
+    assert "other" in wrong.output
+
+
 def test_a_refused_recording_reaches_the_command_line(run: typer.Typer, tmp_path: Path) -> None:
     """The error is of the kind that ends in one message and exit 2."""
     path = tmp_path / "cut.json.gz"

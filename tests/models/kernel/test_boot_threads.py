@@ -49,7 +49,7 @@ def test_what_comes_with_numbers_of_tasks_comes_later() -> None:
             else:
                 counted += 1
                 assert later.first == (step.first or step.every) + 3
-    assert counted == 3
+    assert counted == 4
 
 
 def test_footprints_without_such_a_thread_lose_nothing() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from models.kernel.address_space import ALL_BATCHES
 from models.kernel.entities import Task
 from models.kernel.kernel import Kernel
 from models.kernel.limits import UNLIMITED, User
 from models.kernel.mapping_tree import MappingTree
-from tests.models.kernel.machines import boot
+from tests.models.kernel.machines import boot, elements
 
 _LATER_NS = 1 << 40
 _FILES = 200
@@ -53,3 +54,31 @@ def test_a_reserved_area_is_used_up_to_its_last_page() -> None:
         assert task.tree is not None
         heights.append(task.tree.height)
     assert heights == [1, 1]
+
+
+def lists_after(pages: int, *, in_parts: bool, secret: bool) -> tuple[list[list[int]], int]:
+    """Free lists once memory has been given back, at once or part by part, and the number of parts."""
+    kernel, task = started()
+    if secret:
+        file = kernel.memfd_secret(task, 0)
+        kernel.ftruncate(file, pages)
+        mapping = kernel.mmap(task, file, pages, 0)
+        kernel.fault(task, mapping, 0, pages)
+        kernel.munmap(task, mapping, 0)
+        parts = 0
+        while in_parts and kernel.truncates(file, 0):
+            parts += 1
+        kernel.close(task, file, 0)
+    else:
+        mapping = kernel.ordinary(task)
+        kernel.touch(task, 0, pages)
+        parts = sum(1 for _ in kernel.munmap_parts(task, mapping, 0, 1 if in_parts else ALL_BATCHES))
+    return [elements(kernel.store, index) for index in range(len(kernel.store.lists))], parts
+
+
+@pytest.mark.parametrize(("secret", "pages", "parts"), [(True, 100, 6), (False, 100, 2), (False, 1200, 4)])
+def test_what_is_given_back_part_by_part_is_the_same(secret: bool, pages: int, parts: int) -> None:
+    """The kernel may give way after each pagevec of a truncation but the last, and each batch of an unmapping."""
+    in_parts, count = lists_after(pages, in_parts=True, secret=secret)
+    assert count == parts
+    assert in_parts == lists_after(pages, in_parts=False, secret=secret)[0]

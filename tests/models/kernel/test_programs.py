@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from models.kernel.footprint_presets import load_footprints
 from models.kernel.limits import User
 from models.kernel.pages.layout import USED
+from models.kernel.program_steps import SCRATCH
 from tests.models.kernel.footprint_reference import FootprintState, Ledger, Release, Request
 from tests.models.kernel.machines import boot
 
@@ -144,3 +145,19 @@ def test_tasks_one_after_another_do_not_fill_memory() -> None:
 
 def _nobody() -> User:
     return User("nobody")
+
+
+def test_what_the_boot_has_taken_costs_no_page() -> None:
+    """Its objects are in use, and its pages are part of the state that there is."""
+    kernel = boot({"memory": 64 << 20, "cpus": 1})
+    nodes = kernel.programs.caches["radix_tree_node"]
+    counts, free = kernel.state.counts[0], int(kernel.store.config[0]["free_pages"])
+    lists = int(kernel.store.config[0]["per_cpu_pages"])
+    in_use = int(kernel.state.caches[nodes]["objects"])
+    counts["before_start"] = 1
+    assert kernel.run("late_device", SCRATCH, 0)
+    counts["before_start"] = 0
+    assert int(kernel.state.caches[nodes]["objects"]) == in_use + 2
+    assert (int(kernel.store.config[0]["free_pages"]), int(kernel.store.config[0]["per_cpu_pages"])) == (free, lists)
+    assert kernel.run("late_device", SCRATCH, 0)
+    assert int(kernel.store.config[0]["free_pages"]) + int(kernel.store.config[0]["per_cpu_pages"]) < free + lists

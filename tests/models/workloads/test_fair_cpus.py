@@ -148,3 +148,25 @@ def test_somebody_looks_whenever_a_thread_asks_or_sleeps() -> None:
     cpus.gives_way(0)
     cpus.release(0)
     assert len(looked) == 2
+
+
+def test_who_preempts_gets_the_cpu_at_the_next_question() -> None:
+    """Though it has just had it, and the other one would go on; an idle CPU it gets at once."""
+    env, cpus = fair_cpu()
+    assert cpus.preempt("a").value == 0
+    cpus.release(0)
+    cpus.try_acquire(who="b")
+    env.run(until=MS)
+    waits = cpus.preempt("a")
+    assert not waits.triggered
+    assert cpus.gives_way(0)
+    cpus.release(0, sleeps=False)
+    assert waits.value == 0
+
+
+def test_who_asks_often_is_never_calm() -> None:
+    """So that faults are taken one by one, with a question after each."""
+    _, cpus = fair_cpu()
+    assert cpus.calm
+    cpus.asks_often = True
+    assert not cpus.calm

@@ -226,3 +226,17 @@ def test_who_leaves_the_queue_gets_nothing() -> None:
     cpu.queue.wake(thread, 100 * MS)
     cpu.queue.leave(thread)
     assert cpu.give_way(101 * MS) is cpu.task
+
+
+@pytest.mark.parametrize("behind_ms", [0, 3])
+@pytest.mark.parametrize("ran_ms", [0, 50, 500])
+def test_who_preempts_is_next_whatever_all_have_had(ran_ms: int, behind_ms: int) -> None:
+    """As soon as who runs asks, and before others that wait; who was preempted comes back after it."""
+    cpu, other, preempts = Cpu(), Entity(), Entity()
+    cpu.queue.wake(other, 100 * MS)
+    cpu.task.ran_ns -= behind_ms * MS  # as one that has slept, and has just been woken
+    preempts.ran_ns = ran_ms * MS
+    cpu.queue.preempt(preempts, 100 * MS)
+    assert cpu.queue.resched
+    assert cpu.give_way(101 * MS) is preempts
+    assert cpu.queue.switch(101 * MS, sleeps=True) in (cpu.task, other)

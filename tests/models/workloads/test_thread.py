@@ -135,6 +135,40 @@ def test_a_killed_task_gives_everything_back() -> None:
     check_owners_of(machine.kernel)
 
 
+@pytest.mark.parametrize("secret", [False, True])
+@pytest.mark.parametrize("at_ns", [1, 20_000, 200_000])
+def test_who_is_killed_while_memory_is_given_back_gives_all_of_it_back(secret: bool, at_ns: int) -> None:
+    """A fair CPU may be given away in the midst of such a call: its end comes first, and nothing is lost."""
+    machine = system(fair=True)
+    thread, killed = thread_of(machine), list[bool]()
+
+    def killer(victim: simpy.Process) -> Life:
+        yield machine.env.timeout(at_ns)
+        victim.interrupt("SIGKILL")
+
+    def life() -> Life:
+        yield from thread.run()
+        mapping = yield from secret_pages(thread, 600)
+        yield from thread.touch(2000)
+        machine.env.process(killer(process))
+        try:
+            if secret:
+                yield from thread.unmap(mapping)
+                yield from thread.close(thread.task.files[0])
+            else:
+                yield from thread.unmap(machine.kernel.ordinary(thread.task))
+        except simpy.Interrupt:
+            killed.append(True)
+        yield from thread.exit()
+
+    process = machine.env.process(life())
+    live(machine)
+    assert killed
+    assert absent_pages(machine.kernel.store) == 0
+    assert thread.task.user.secret_pages == 0
+    check_owners_of(machine.kernel)
+
+
 def test_a_pool_without_memory_livelocks_and_lets_others_run() -> None:
     """Under 6.1 the fault is retried for ever; whoever can make use of the CPU gets it."""
     machine = system(policy="pmd_pool")
@@ -185,6 +219,26 @@ def test_a_task_killed_when_a_cpu_has_just_become_its_own_gives_it_back() -> Non
     live(machine, patient())
     assert got == ["third"]
     assert machine.cpus.running == 0
+
+
+@pytest.mark.parametrize("fair", [False, True])
+def test_only_a_fair_cpu_is_asked_in_the_midst_of_an_unmapping(fair: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere the call is one operation, whose time passes once."""
+    machine, spent = system(fair=fair), list[int]()
+    thread, spend = thread_of(machine), Thread.spend
+
+    def watched(thread: Thread) -> Life:
+        spent.append(machine.env.now)
+        return spend(thread)
+
+    def life() -> Life:
+        yield from thread.run()
+        yield from thread.touch(100)
+        monkeypatch.setattr(Thread, "spend", watched)
+        yield from thread.unmap(machine.kernel.ordinary(thread.task))
+
+    live(machine, life())
+    assert (len(spent) > 1) == fair
 
 
 def test_an_interrupted_cpu_ends_later() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from models.kernel.compaction.control import Compaction
+from models.kernel.compaction.control import FOR_EVER, Compaction, turn_is_over, work_done
 from models.kernel.compaction.zone_run import (
     COMPLETE,
     CONTENDED,
@@ -13,6 +15,7 @@ from models.kernel.compaction.zone_run import (
     begin_run,
     drain_lists,
     fragmentation_score,
+    gives_way,
     moved,
     step,
     suitable,
@@ -163,3 +166,62 @@ def test_compaction_is_for_those_who_have_no_block() -> None:
     assert not suitable(store.handle, ZONE, ORDER, 0)
     assert alloc_from_zone(store.handle, ZONE, CPU, ORDER, UNMOVABLE, LOW_MARK) == 7 * BLOCK
     assert suitable(store.handle, ZONE, ORDER, 0)
+
+
+def run_in_turns(store: Store, compaction: Compaction, turns: list[int], *, whole: bool) -> list[tuple[int, int]]:
+    """Run to the end, giving way wherever a turn is over: so many pages each, in a circle; returns the pages moved."""
+    handle, own, pairs, turn = store.handle, compaction.handle, list[tuple[int, int]](), 0
+    begin_run(handle, own, ZONE, CPU, -1 if whole else ORDER, whole)
+    result = CONTINUE
+    while result == CONTINUE:
+        compaction.control["stop_work"] = work_done(own) + turns[turn % len(turns)]
+        while result == CONTINUE and not (gives_way(own) and turn_is_over(handle, own)):
+            result, source, target = step(handle, own)
+            if source != NONE:
+                moved(handle, own, source, target)
+                pairs.append((source, target))
+        turn += 1
+    assert turn > 1
+    return pairs
+
+
+def listed(store: Store) -> list[list[int]]:
+    """Free blocks of all orders, in the order of the lists."""
+    return [buddy_blocks(store, ZONE, order, MOVABLE) for order in range(ORDER + 1)]
+
+
+@pytest.mark.parametrize("steals", [False, True])
+def test_a_scan_goes_on_in_its_pageblock_whatever_becomes_of_that(steals: bool) -> None:
+    """A pageblock that is stolen meanwhile is looked through to its end all the same, as one call does it in 6.1."""
+    store = store_with({1: 200, 6: 100, 7: 100})
+    compaction = Compaction(store)
+    own, control, targets = compaction.handle, compaction.control[0], list[int]()
+    begin_run(store.handle, own, ZONE, CPU, -1, True)
+    compaction.control["stop_work"] = 10
+    stood = 0
+    for _ in range(5000):
+        if not stood and control["scan_stage"] and turn_is_over(store.handle, own):
+            stood = int(control["scan_at"])
+            compaction.control["stop_work"] = FOR_EVER
+            if steals:
+                store.block_types[stood // BLOCK] = UNMOVABLE ^ MOVABLE
+        result, source, target = step(store.handle, own)
+        if source != NONE:
+            moved(store.handle, own, source, target)
+            targets += [target] if stood else []
+        if result != CONTINUE:
+            break
+    assert stood % 32 == 0
+    assert stood // BLOCK == BLOCKS - 1
+    assert any(target // BLOCK == stood // BLOCK and target >= stood for target in targets)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(turns=st.lists(st.integers(1, 40), min_size=1, max_size=5), whole=st.booleans())
+def test_where_a_run_gives_way_makes_no_difference_by_itself(turns: list[int], whole: bool) -> None:
+    """Also in the midst of the scan for free pages: it goes on where it stood, and nothing is lost or taken twice."""
+    free = {1: 200, 2: 130, 5: 90, 6: 200, 7: 30}
+    at_once, in_turns = store_with(free), store_with(free)
+    _, expected = run(at_once, Compaction(at_once), whole=whole)
+    assert run_in_turns(in_turns, Compaction(in_turns), turns, whole=whole) == expected
+    assert listed(in_turns) == listed(at_once)
