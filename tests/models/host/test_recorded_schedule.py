@@ -126,3 +126,17 @@ def test_every_task_of_a_fork_has_a_cpu() -> None:
     assert len(placement.children) == len(placement.parents) == len(recording.secret_pfns)
     assert set(placement.children) == set(placement.parents) == {0, 1}
     assert schedule_of(recording).in_words == (f"CPUs of {len(recording.secret_pfns)} tasks",)
+
+
+def test_what_kernel_threads_fork_is_no_fork_of_the_program() -> None:
+    """Their stacks are taken in the same way."""
+    recording = read("allocator", "c_page_4g_512_2cpu")
+    assert isinstance(recording, AllocatorRecording)
+    pids, events = recording.events.pid.copy(), recording.events
+    pids[np.flatnonzero(events.op == ord("K"))[4:8]] = 2
+    whole = schedule_of(recording).placement
+    part = schedule_of(replace(recording, events=replace(events, pid=pids))).placement
+    assert whole is not None
+    assert part is not None
+    assert part.parents == whole.parents[:1] + whole.parents[2:]
+    assert part.children == whole.children
