@@ -32,9 +32,7 @@ SAMPLED = (
     "unique_1g_regions",
 )
 #: Events that a simulation of the workload cannot know of: partial steals, isolations, rotations, reclaim.
-#: Events of compaction and reclaim; and with them all that no simulation can know of.
-COMPACTED = "ILR"
-_GIVEN = "Y" + COMPACTED
+_GIVEN = "YILR"
 #: Workloads whose splits follow from the state alone.
 _DETERMINED = ("one_memfd", "many_memfds", "adversary_anon", "adversary_fill")
 #: Workloads whose secret pages are nearly all where they were.
